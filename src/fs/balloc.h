@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef FS_BALLOC_H
+#define FS_BALLOC_H
+
+/* The block bitmaps: find, take and give back runs of blocks. */
+#include "txn.h"
+
+enum balloc_kind {
+	BALLOC_ANY,		/* from what nobody has reserved; may be -ENOSPC */
+	BALLOC_RESERVED,	/* one block of what txn_start() promised */
+};
+
+/*
+ * Take a run of 1 to want blocks, as near behind goal as can be; the longest easy one.
+ * BALLOC_RESERVED wants 1.  0, -ENOSPC, -EUCLEAN, -EIO, -ENOMEM.
+ */
+int balloc_alloc(struct txn *t, enum balloc_kind kind, uint64_t goal, uint32_t want,
+		 uint64_t *ret_block, uint32_t *ret_count);
+
+/* Give a run back; its cached contents are dropped.  -EUCLEAN: some of it is free already or not data. */
+int balloc_free(struct txn *t, uint64_t block, uint64_t count);
+
+/* Is this run inside the filesystem and outside every fixed area?  For checks of disk pointers. */
+bool balloc_valid(const struct geometry *g, uint64_t block, uint64_t count);
+
+/* A group's block bitmap, held; built in the cache if the group was never used. */
+int balloc_bitmap(struct fs *fs, uint32_t group, struct bufio_buffer **ret_b);
+
+#endif

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef FS_CORE_H
+#define FS_CORE_H
+
+/*
+ * What the files of the filesystem share: the mounted filesystem and its geometry.
+ *
+ * Layers, each calling only those to its right:
+ *	namei -> file dir symlink -> inode -> bmap ialloc -> btree balloc -> txn -> meta super -> bufio
+ *
+ * What keeps each field safe:
+ *	I  set at mount, then never changed
+ *	a  atomic operations
+ *	G  group->lock
+ *	S  super_lock
+ *	T  the inode table's lock (inode.c)
+ *
+ * Lock order, outer first:
+ *	1. txn (txn_start() before any of the following)
+ *	2. rename_lock: only for renames of directories between directories
+ *	3. inode locks: an ancestor before its descendants, else the lower inode number first;
+ *	   namei.c says how it finds out
+ *	4. group->lock, one at a time
+ *	5. super_lock, inode table lock
+ *	6. bufio pins and whatever bufio takes
+ */
+#include "format.h"
+#include "fs.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* The numbers that describe an image, checked by super_decode(). */
+struct geometry {
+	unsigned block_bytes, block_shift;
+	uint64_t nr_blocks;
+	uint32_t blocks_per_group, inodes_per_group;
+	uint32_t nr_groups, gdt_blocks;
+	uint32_t inodes_per_block, itable_blocks; /* of one group */
+	uint32_t groups_per_gdt_block;
+	uint64_t log_start;
+	uint32_t log_blocks;
+};
+
+/* In memory: one allocation group.  Padded so that two groups share no cache line. */
+struct group {
+	pthread_mutex_t lock;
+	uint32_t free_blocks, free_inodes;	/* G */
+	uint32_t itable_mark, nr_dirs;		/* G */
+	uint32_t nr_orphans;			/* G */
+	uint16_t flags;				/* G  GROUP_* */
+	uint32_t block_cursor, inode_cursor;	/* G  where the last search ended */
+} __attribute__((aligned(64)));
+
+struct inode_table;
+
+struct fs {
+	struct bufio_client *bufio;		/* I */
+	struct geometry geo;			/* I */
+	struct fs_options options;		/* I */
+	bool read_only;				/* I */
+	uint32_t crc_seed;			/* I  crc of the uuid */
+	uint64_t hash_seed;			/* I */
+	struct disk_super super;		/* S  as last written */
+	pthread_mutex_t super_lock;
+	struct group *groups;			/* I pointer; geo.nr_groups of them */
+	pthread_rwlock_t txn_lock;		/* shared: an operation runs; exclusive: none does */
+	_Atomic uint64_t free_blocks;		/* a  sum over the groups */
+	_Atomic uint64_t reserved_blocks;	/* a  of them, promised to running operations */
+	_Atomic uint64_t free_inodes;		/* a */
+	pthread_mutex_t rename_lock;
+	struct inode_table *inodes;		/* I pointer */
+	pthread_t commit_thread;		/* I */
+	bool commit_running;			/* I */
+	pthread_mutex_t commit_lock;
+	pthread_cond_t commit_wake;
+	bool commit_stop;			/* commit_lock */
+};
+
+/* Where things are; pure arithmetic.  See FORMAT.md section 2. */
+static inline uint64_t geo_group_start(const struct geometry *g, uint32_t group)
+{
+	return (uint64_t)group * g->blocks_per_group;
+}
+
+static inline uint32_t geo_group_of_block(const struct geometry *g, uint64_t block)
+{
+	return (uint32_t)(block / g->blocks_per_group);
+}
+
+/* Blocks of this group: fewer in the last one. */
+static inline uint32_t geo_group_blocks(const struct geometry *g, uint32_t group)
+{
+	uint64_t left = g->nr_blocks - geo_group_start(g, group);
+
+	return left < g->blocks_per_group ? (uint32_t)left : g->blocks_per_group;
+}
+
+static inline uint64_t geo_super_copy(const struct geometry *g)
+{
+	return g->nr_groups > 1 ? g->blocks_per_group : g->nr_blocks - 1;
+}
+
+static inline uint64_t geo_block_bitmap(const struct geometry *g, uint32_t group)
+{
+	uint32_t before = group == 0 ? 1 + g->gdt_blocks : group == 1 ? 1 : 0;
+
+	return geo_group_start(g, group) + before;
+}
+
+static inline uint64_t geo_inode_bitmap(const struct geometry *g, uint32_t group)
+{
+	return geo_block_bitmap(g, group) + 1;
+}
+
+static inline uint64_t geo_itable(const struct geometry *g, uint32_t group)
+{
+	return geo_block_bitmap(g, group) + 2;
+}
+
+/* Blocks at the start of a group that are never data. */
+static inline uint32_t geo_fixed_blocks(const struct geometry *g, uint32_t group)
+{
+	return (uint32_t)(geo_itable(g, group) - geo_group_start(g, group)) + g->itable_blocks;
+}
+
+static inline uint64_t geo_nr_inodes(const struct geometry *g)
+{
+	return (uint64_t)g->nr_groups * g->inodes_per_group;
+}
+
+static inline uint32_t geo_group_of_ino(const struct geometry *g, uint64_t ino)
+{
+	return (uint32_t)((ino - 1) / g->inodes_per_group);
+}
+
+static inline uint32_t geo_index_of_ino(const struct geometry *g, uint64_t ino)
+{
+	return (uint32_t)((ino - 1) % g->inodes_per_group);
+}
+
+static inline uint64_t geo_inode_block(const struct geometry *g, uint64_t ino)
+{
+	return geo_itable(g, geo_group_of_ino(g, ino)) + geo_index_of_ino(g, ino) / g->inodes_per_block;
+}
+
+static inline unsigned geo_inode_offset(const struct geometry *g, uint64_t ino)
+{
+	return geo_index_of_ino(g, ino) % g->inodes_per_block * INODE_BYTES;
+}
+
+#endif

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef FS_FS_H
+#define FS_FS_H
+
+/*
+ * The filesystem, as its front ends see it: mount an engine, then act on inode numbers.
+ * No FUSE type, no libaio type.  Every call may be made from any thread.  int results
+ * are 0 (or a count) or a negative errno; -EIO is the device, -EUCLEAN a corrupt image.
+ * Permissions are not checked here; the caller (the kernel) has done that.
+ * Names are NUL-terminated and must not be "." or ".." except in fs_lookup().
+ *
+ * Lookup references: calls that return an fs_attr for a name (lookup, make, link) take
+ * one reference on its inode for the caller, which fs_forget() gives back.  An inode whose
+ * last name is gone is freed when its last reference goes.
+ */
+#include <bufio.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+struct fs;
+
+enum fs_atime {
+	FS_ATIME_RELATIVE,	/* as relatime: the default */
+	FS_ATIME_STRICT,
+	FS_ATIME_NEVER,
+};
+
+struct fs_options {
+	bool read_only;		/* nothing is written, not even the superblock */
+	size_t cache_bytes;	/* of the buffer cache; 64 MiB */
+	enum fs_atime atime;
+	unsigned commit_ms;	/* dirty data is on its way to disk after this; 5000; 0: never by itself */
+	const char *mounted_at; /* recorded in the superblock; may be NULL */
+};
+
+void fs_options_init(struct fs_options *o);
+
+/*
+ * Mount.  engine must outlive the fs.  Returns 0; -EMEDIUMTYPE: no bufs filesystem; -EPROTONOSUPPORT:
+ * unknown version or incompat feature; -EROFS: needs read_only (unknown ro_compat feature or
+ * read-only engine); -EUCLEAN: corrupt; -EFBIG: the device is smaller than the
+ * filesystem; -ESTALE: not cleanly unmounted, run check_fs() first (read-write mounts only).
+ */
+int fs_mount(struct bufio_engine *engine, const struct fs_options *o, struct fs **ret_fs);
+
+/*
+ * Write everything, mark clean, free.  All requests have ended; references may remain and are
+ * dropped.  The fs is gone also on an error, which is then that of the data lost.
+ */
+int fs_unmount(struct fs *fs);
+
+/* All that was done before the call is durable.  Returns 0 or the error of a write. */
+int fs_sync(struct fs *fs);
+
+struct fs_statfs {
+	unsigned block_bytes;
+	uint64_t blocks, free_blocks;
+	uint64_t inodes, free_inodes;
+	uint8_t uuid[16];
+	char label[64];
+	bool read_only;
+};
+
+void fs_statfs(struct fs *fs, struct fs_statfs *ret);
+struct bufio_client *fs_bufio(struct fs *fs);	/* for statistics */
+
+struct fs_attr {
+	uint64_t ino;
+	uint32_t generation;
+	uint32_t mode, nlink, uid, gid;
+	uint32_t flags;			/* chattr */
+	uint32_t rdev_major, rdev_minor;
+	uint64_t size, blocks;		/* bytes; 512-byte units */
+	struct timespec atime, mtime, ctime, btime;
+};
+
+/* "." and ".." work too, for NFS.  Takes a reference. */
+int fs_lookup(struct fs *fs, uint64_t dir, const char *name, struct fs_attr *ret_attr);
+
+/* Take an inode by number, if it is in use and has this generation.  Takes a reference. */
+int fs_lookup_ino(struct fs *fs, uint64_t ino, uint32_t generation, struct fs_attr *ret_attr);
+
+void fs_forget(struct fs *fs, uint64_t ino, uint64_t nr_references);
+
+int fs_getattr(struct fs *fs, uint64_t ino, struct fs_attr *ret_attr);
+
+#define FS_SET_MODE	 (1u << 0)
+#define FS_SET_UID	 (1u << 1)
+#define FS_SET_GID	 (1u << 2)
+#define FS_SET_SIZE	 (1u << 3)
+#define FS_SET_ATIME	 (1u << 4)
+#define FS_SET_MTIME	 (1u << 5)
+#define FS_SET_CTIME	 (1u << 6)
+#define FS_SET_ATIME_NOW (1u << 7)
+#define FS_SET_MTIME_NOW (1u << 8)
+
+/* Change what mask names.  ctime becomes now unless FS_SET_CTIME. */
+int fs_setattr(struct fs *fs, uint64_t ino, const struct fs_attr *attr, unsigned mask,
+	       struct fs_attr *ret_attr);
+
+/* What to make; the type is in mode. */
+struct fs_new {
+	uint32_t mode, uid, gid;	/* gid and S_ISGID are inherited from a setgid directory */
+	uint32_t rdev_major, rdev_minor;
+	const char *target;		/* S_IFLNK */
+};
+
+/* create, mkdir, mknod and symlink.  Takes a reference. */
+int fs_make(struct fs *fs, uint64_t dir, const char *name, const struct fs_new *what,
+	    struct fs_attr *ret_attr);
+int fs_link(struct fs *fs, uint64_t ino, uint64_t dir, const char *name, struct fs_attr *ret_attr);
+int fs_unlink(struct fs *fs, uint64_t dir, const char *name);
+int fs_rmdir(struct fs *fs, uint64_t dir, const char *name);
+
+/* flags: 0, RENAME_NOREPLACE or RENAME_EXCHANGE. */
+int fs_rename(struct fs *fs, uint64_t old_dir, const char *old_name, uint64_t new_dir,
+	      const char *new_name, unsigned flags);
+
+/* The target without a NUL: its length, or -EINVAL if it is no symlink.  size >= SYMLINK_MAX. */
+ssize_t fs_readlink(struct fs *fs, uint64_t ino, char *target, size_t size);
+
+/* Bytes read (short only at the end of the file).  data has any alignment. */
+ssize_t fs_read(struct fs *fs, uint64_t ino, uint64_t offset, void *data, size_t size);
+
+/* Bytes written: fewer than size only if space ran out after some; -EFBIG, -ENOSPC. */
+ssize_t fs_write(struct fs *fs, uint64_t ino, uint64_t offset, const void *data, size_t size);
+
+/*
+ * List names after cookie (0: from the start).  For each one fill is called with the cookie
+ * to go on with; a result other than 0 ends the listing before that name counts as seen.
+ * fill must not call the filesystem for this directory, except fs_lookup_child().
+ */
+struct fs_dirent {
+	const char *name;		/* NUL-terminated */
+	uint64_t ino;
+	unsigned type;			/* DT_* */
+	uint64_t cookie;		/* of the entry after this one */
+};
+typedef int fs_fill(void *context, const struct fs_dirent *entry);
+int fs_readdir(struct fs *fs, uint64_t dir, uint64_t cookie, fs_fill *fill, void *context);
+
+/* Within fill: the attributes of an entry (not of "." and ".."), for readdirplus.  Takes a reference. */
+int fs_lookup_child(struct fs *fs, uint64_t ino, struct fs_attr *ret_attr);
+
+/* The file's (directory's) data, metadata and names are durable. */
+int fs_fsync(struct fs *fs, uint64_t ino, bool datasync);
+
+#endif

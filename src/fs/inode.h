@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef FS_INODE_H
+#define FS_INODE_H
+
+/*
+ * Inodes in memory: one struct inode per number, from the first reference to the last.
+ *
+ * inode_get() loads it, inode_lock() in the right order, inode_store() after a change,
+ * inode_put().  A reference is either a caller's inside an operation or one of the kernel's
+ * (fs_lookup to fs_forget).  When the last one of an inode with nlink 0 goes, its blocks and
+ * number are freed (inode_put() starts transactions of its own for that, so it must be called
+ * outside a txn and without locks).
+ *
+ *	L  inode->lock: shared to read, exclusive to change
+ *	I  fixed while referenced
+ *	T  the inode table's lock
+ */
+#include "txn.h"
+
+struct inode {
+	struct fs *fs;			/* I */
+	uint64_t ino;			/* I */
+	pthread_rwlock_t lock;
+	uint64_t references;		/* T */
+	struct inode *next;		/* T  hash chain */
+	/* as decoded from the table; inode_store() writes them back */
+	uint32_t mode, nlink, uid, gid, flags, generation, nr_entries, state; /* L */
+	uint64_t size, blocks;		/* L */
+	struct timespec atime, mtime, ctime, btime; /* L; atime also under time_lock */
+	uint64_t xattr_block, special, parent; /* L */
+	uint8_t data_format, xattr_bytes; /* L */
+	uint8_t tail[INODE_TAIL_BYTES];	/* L */
+	struct dir_cache *dir_cache;	/* L  dir.c's knowledge of free space; NULL: none */
+	pthread_mutex_t time_lock;	/* atime, which readers change */
+	bool atime_dirty;		/* time_lock: newer than on disk, stored at sync and at the last put */
+};
+
+int inode_table_create(struct fs *fs);
+void inode_table_destroy(struct fs *fs);
+
+/* 0; -ESTALE: not in use; -EUCLEAN: corrupt; -EIO. */
+int inode_get(struct fs *fs, uint64_t ino, struct inode **ret_inode);
+void inode_put(struct inode *inode);
+void inode_ref(struct inode *inode, uint64_t nr);	/* caller has one already */
+void inode_unref(struct fs *fs, uint64_t ino, uint64_t nr); /* for fs_forget() */
+
+/*
+ * Take a new number and make its inode, referenced and locked exclusively, with times, generation,
+ * mode, uid and gid set, nlink 0, and nothing stored yet.
+ */
+int inode_new(struct txn *t, uint64_t dir, const struct fs_new *what, struct inode **ret_inode);
+
+/* Write it to its table block.  Caller holds the lock exclusively. */
+int inode_store(struct txn *t, struct inode *inode);
+
+/* Decode and check / encode one table slot; pure, also for fsck and dump.  0 or -EUCLEAN. */
+int inode_decode(const struct fs *fs, uint64_t ino, const struct disk_inode *d, struct inode *ret);
+void inode_encode(const struct fs *fs, const struct inode *inode, struct disk_inode *d);
+
+void inode_attr(struct inode *inode, struct fs_attr *ret_attr);	/* caller holds the lock */
+
+/* nlink fell to 0 or TRUNCATE was set: count the orphan.  And the reverse. */
+int inode_orphan(struct txn *t, struct inode *inode, int delta);
+
+/* At mount: free or finish all orphans that a crash left. */
+int inode_recover_orphans(struct fs *fs);
+
+/* Store atimes that are newer in memory; for fs_sync() and unmount. */
+int inode_store_times(struct fs *fs);
+
+/* Bytes of the tail that hold data. */
+static inline unsigned inode_data_bytes(const struct inode *inode)
+{
+	return INODE_TAIL_BYTES - inode->xattr_bytes;
+}
+
+struct timespec fs_now(void);
+le64 time_encode(struct timespec t);
+struct timespec time_decode(le64 t);
+
+#endif

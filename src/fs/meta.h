@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef FS_META_H
+#define FS_META_H
+
+/*
+ * Metadata blocks in the cache: what kind each one is, its checksum verified once when
+ * it enters and stamped just before it leaves.  Knows the block head, not what follows it;
+ * structure inside a block is validated by the layer that owns it, through meta_read()'s check.
+ */
+#include "core.h"
+
+enum meta_kind {
+	META_DATA,		/* file contents: no head, no crc */
+	META_ITABLE,		/* no head; each inode has its own crc (inode.c) */
+	META_GDT,
+	META_BLOCK_BITMAP,
+	META_INODE_BITMAP,
+	META_EXTENT,
+	META_INDEX,
+	META_DIR,
+	META_SYMLINK,
+	META_XATTR,
+	META_XATTR_VALUE,
+	META_LOG,
+	META_NR_KINDS
+};
+
+/* Looks inside a block that has a good head and crc: 0 or -EUCLEAN. */
+typedef int meta_check(const struct fs *fs, const void *data);
+
+/*
+ * Read and hold a metadata block.  When it enters the cache its head and crc are verified
+ * and check (may be NULL) is called, once.  0, -EUCLEAN, -ERANGE or -EIO.
+ */
+int meta_read(struct fs *fs, uint64_t block, enum meta_kind kind, uint64_t owner,
+	      meta_check *check, struct bufio_buffer **ret_b);
+
+/*
+ * Hold a block that was just allocated, zero but for its head.  Not yet dirty: the caller
+ * goes on with txn_modify().  META_DATA and META_ITABLE give a block of zeroes.
+ */
+int meta_new(struct fs *fs, uint64_t block, enum meta_kind kind, uint64_t owner,
+	     struct bufio_buffer **ret_b);
+
+/* Mark a held buffer as file contents (a block that was metadata before it was freed). */
+void meta_set_data(struct bufio_buffer *b);
+
+/* Verify or stamp the head of a block outside the cache (mkfs, fsck, dump). */
+int meta_verify_raw(const struct fs *fs, uint64_t block, enum meta_kind kind, uint64_t owner,
+		    const void *data);
+void meta_stamp_raw(uint32_t crc_seed, unsigned block_bytes, void *data);
+
+uint32_t meta_magic(enum meta_kind kind);	/* 0 for kinds without a head */
+
+/* The cache hooks for bufio_options, context: the struct fs; and what they keep per buffer. */
+extern const struct bufio_callbacks meta_callbacks;
+#define META_AUX_BYTES 16
+
+#endif
