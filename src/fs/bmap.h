@@ -9,7 +9,7 @@
 #include "inode.h"
 
 struct mapping {
-	uint64_t logical, physical;	/* physical 0: a hole */
+	uint64_t logical, physical; /* physical 0: a hole */
 	uint64_t count;
 	bool unwritten;
 };
@@ -17,7 +17,8 @@ struct mapping {
 /* The most reserved blocks one bmap_insert() or bmap_remove() step takes. */
 #define BMAP_CHANGE_BLOCKS 20
 
-#define BMAP_MAX_LOGICAL ((UINT64_C(1) << 48) - 1)
+#define BMAP_END	 (UINT64_C(1) << 48)
+#define BMAP_MAX_LOGICAL (BMAP_END - 1)
 
 /* What is at logical, for at most max blocks: an extent's part or the hole up to the next extent. */
 int bmap_lookup(struct inode *inode, uint64_t logical, uint64_t max, struct mapping *ret);
@@ -25,7 +26,15 @@ int bmap_lookup(struct inode *inode, uint64_t logical, uint64_t max, struct mapp
 /* Like lookup, from logical on: the next extent at or behind it.  -ENOENT: none. */
 int bmap_next(struct inode *inode, uint64_t logical, struct mapping *ret);
 
-/* Add blocks where there is a hole; merges with its neighbours. */
+/*
+ * How many changes (inserts; bmap_set_written() counts as two) may be made in one txn that was started
+ * with so many blocks reserved; and what to reserve for two of them at least.  The inode may become a
+ * tree between the two calls if the lock is not held: then the first answers less.
+ */
+unsigned bmap_changes(const struct inode *inode, unsigned reserved);
+unsigned bmap_reserve(const struct inode *inode);
+
+/* Add blocks where there is a hole, at most EXTENT_MAX_COUNT; merges with its neighbours.  Counts them in inode->blocks. */
 int bmap_insert(struct txn *t, struct inode *inode, const struct mapping *m);
 
 /* Make [logical, logical + count) written, where it is one unwritten mapping (or part of it). */
@@ -33,7 +42,8 @@ int bmap_set_written(struct txn *t, struct inode *inode, uint64_t logical, uint6
 
 /*
  * Unmap and free blocks of [logical, end), from the end backwards, in one bounded step.
- * Returns 1 if more is left to do, 0 when done.
+ * Returns 1 if more is left to do, 0 when done.  Takes reserved blocks only where an extent goes on
+ * behind end, so none for BMAP_END.
  */
 int bmap_remove(struct txn *t, struct inode *inode, uint64_t logical, uint64_t end);
 

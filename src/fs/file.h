@@ -2,7 +2,11 @@
 #ifndef FS_FILE_H
 #define FS_FILE_H
 
-/* The bytes of a regular file: read, write, truncate.  fs_read() and fs_write() are here. */
+/*
+ * The bytes of a regular file: read.c, write.c, truncate.c; and how other inodes' data is freed and
+ * symlinks are kept.  fs_read() and fs_write() are here.
+ */
+#include "bmap.h"
 #include "inode.h"
 
 /*
@@ -12,8 +16,25 @@
  */
 int file_truncate(struct inode *inode, uint64_t size);
 
+/* Do the steps that are left of a truncate that was interrupted or is going on.  As above: no txn, no lock. */
+int file_finish_truncate(struct inode *inode);
+
 /* Free all blocks of an inode that has no names left (any type), in steps.  For inode_put(). */
 int file_free_blocks(struct inode *inode);
+
+/* Contents in cached blocks: file_data.c. */
+struct data_range {
+	unsigned from, bytes; /* in one block */
+	const uint8_t *src;   /* NULL: zeroes */
+	bool fresh;	      /* the block holds nothing yet: the rest of it becomes zero */
+};
+int data_write(struct fs *fs, uint64_t block, const struct data_range *range);
+
+/* Zero from byte `from` of the file to the end of its block, if that is mapped and written. */
+int file_zero_tail(struct inode *inode, uint64_t from);
+
+/* Move inline contents to a block: takes one block, and one reserved.  0, -ENOSPC or error. */
+int file_leave_inline(struct txn *t, struct inode *inode);
 
 /* Symlink targets: symlink.c.  store is called on a new, locked inode. */
 #define SYMLINK_BLOCKS 5

@@ -17,56 +17,85 @@
  */
 #include "txn.h"
 
+enum inode_stage {
+	INODE_LIVE,
+	INODE_LOADING, /* one thread reads it, others wait */
+	INODE_DYING,   /* being freed: nobody can have it any more */
+};
+
 struct inode {
-	struct fs *fs;			/* I */
-	uint64_t ino;			/* I */
+	struct fs *fs; /* I */
+	uint64_t ino;  /* I */
 	pthread_rwlock_t lock;
-	uint64_t references;		/* T */
-	struct inode *next;		/* T  hash chain */
+	uint64_t references;	   /* T */
+	struct inode *next;	   /* T  hash chain */
+	enum inode_stage stage;	   /* T */
+	struct inode *times_next;  /* T  list of those whose atime is to be stored */
+	struct inode **times_link; /* T  what points to this one in it; NULL: not in it */
 	/* as decoded from the table; inode_store() writes them back */
 	uint32_t mode, nlink, uid, gid, flags, generation, nr_entries, state; /* L */
-	uint64_t size, blocks;		/* L */
+	uint32_t projid;						      /* L */
+	uint64_t size, blocks;						      /* L */
 	struct timespec atime, mtime, ctime, btime; /* L; atime also under time_lock */
-	uint64_t xattr_block, special, parent; /* L */
-	uint8_t data_format, xattr_bytes; /* L */
-	uint8_t tail[INODE_TAIL_BYTES];	/* L */
-	struct dir_cache *dir_cache;	/* L  dir.c's knowledge of free space; NULL: none */
-	pthread_mutex_t time_lock;	/* atime, which readers change */
-	bool atime_dirty;		/* time_lock: newer than on disk, stored at sync and at the last put */
+	uint64_t xattr_block, special, parent;	    /* L */
+	uint8_t data_format, xattr_bytes;	    /* L */
+	uint8_t tail[INODE_TAIL_BYTES];		    /* L */
+	bool orphan;				    /* L  counted in its group's nr_orphans */
+	struct dir_cache *dir_cache; /* L  dir.c's knowledge of free space; NULL: none */
+	pthread_mutex_t time_lock;   /* atime, which readers change */
+	bool atime_dirty; /* time_lock: newer than on disk, stored at sync and at the last put */
 };
 
 int inode_table_create(struct fs *fs);
 void inode_table_destroy(struct fs *fs);
 
-/* 0; -ESTALE: not in use; -EUCLEAN: corrupt; -EIO. */
+/* 0; -ESTALE: not in use, or without a name and being freed; -EUCLEAN: corrupt; -EIO. */
 int inode_get(struct fs *fs, uint64_t ino, struct inode **ret_inode);
 void inode_put(struct inode *inode);
-void inode_ref(struct inode *inode, uint64_t nr);	/* caller has one already */
+void inode_ref(struct inode *inode, uint64_t nr);	    /* caller has one already */
 void inode_unref(struct fs *fs, uint64_t ino, uint64_t nr); /* for fs_forget() */
+
+/* At unmount: drop all references; inodes without a name are freed.  For fs_unmount(), before its last flush. */
+void inode_drop_all(struct fs *fs);
 
 /*
  * Take a new number and make its inode, referenced and locked exclusively, with times, generation,
- * mode, uid and gid set, nlink 0, and nothing stored yet.
+ * mode, uid, gid and device number as in what, data_format none, nlink 0, and nothing stored yet.
+ * What a setgid directory hands down is the caller's to put into what.  If the caller cannot
+ * give it a name after all: inode_orphan(t, inode, 1), inode_store(), unlock, txn_stop(),
+ * inode_put() frees it.
  */
 int inode_new(struct txn *t, uint64_t dir, const struct fs_new *what, struct inode **ret_inode);
 
 /* Write it to its table block.  Caller holds the lock exclusively. */
 int inode_store(struct txn *t, struct inode *inode);
 
-/* Decode and check / encode one table slot; pure, also for fsck and dump.  0 or -EUCLEAN. */
+/*
+ * Decode and check / encode one table slot; pure, also for fsck and dump.  0 or -EUCLEAN; a free slot
+ * gives mode 0.  Only the fields of the disk inode are set in ret, also when the result is not 0.
+ */
 int inode_decode(const struct fs *fs, uint64_t ino, const struct disk_inode *d, struct inode *ret);
 void inode_encode(const struct fs *fs, const struct inode *inode, struct disk_inode *d);
 
-void inode_attr(struct inode *inode, struct fs_attr *ret_attr);	/* caller holds the lock */
+void inode_attr(struct inode *inode, struct fs_attr *ret_attr); /* caller holds the lock */
 
-/* nlink fell to 0 or TRUNCATE was set: count the orphan.  And the reverse. */
+/*
+ * nlink fell to 0 or TRUNCATE was set (delta 1): count the orphan, once for both.  Or nlink rose from
+ * 0 (delta -1): count it no more, unless TRUNCATE is set.
+ */
 int inode_orphan(struct txn *t, struct inode *inode, int delta);
 
 /* At mount: free or finish all orphans that a crash left. */
 int inode_recover_orphans(struct fs *fs);
 
+/* The inode was read: atime as the mount options say, in memory.  Caller holds the lock, shared or not. */
+void inode_touch_atime(struct inode *inode);
+
 /* Store atimes that are newer in memory; for fs_sync() and unmount. */
 int inode_store_times(struct fs *fs);
+
+/* The most bytes a file can have. */
+uint64_t inode_max_size(const struct fs *fs);
 
 /* Bytes of the tail that hold data. */
 static inline unsigned inode_data_bytes(const struct inode *inode)
