@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef BUFIO_ENGINE_H
+#define BUFIO_ENGINE_H
+
+/*
+ * A block device as a handful of function pointers.
+ *
+ * The cache talks to nothing but this seam, so a program can put its own device under
+ * it, and a test can put RAM, faults or a recorder there.  Engines stack: one that
+ * wraps another passes calls on.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum bufio_op {
+	BUFIO_OP_READ,
+	BUFIO_OP_WRITE,
+};
+
+/* The write is on stable storage when it completes (RWF_DSYNC: one FUA write). */
+#define BUFIO_IO_DURABLE	(1u << 0)
+
+/*
+ * One transfer.  The submitter fills the first part and owns the memory; from submit
+ * until done() is called the engine owns all of it and the memory iov points to.
+ *
+ * A transfer is all or nothing: short transfers are resubmitted by the engine, and a
+ * read past the end of a device that shrank is an error, never silent zeroes.
+ */
+struct bufio_io {
+	enum bufio_op op;
+	unsigned flags;			/* BUFIO_IO_* */
+	uint64_t offset_bytes;		/* multiple of the engine's sector_bytes */
+	const struct iovec *iov;	/* every base and length: multiples of memory_align / sector_bytes */
+	unsigned nr_iov;		/* at most BUFIO_MAX_IOV */
+	size_t size_bytes;		/* sum of the iov lengths, not 0 */
+
+	/*
+	 * Called once, from any thread, also from within submit(), with 0 or -errno.  The io
+	 * belongs to the submitter again.  Must not block on this engine.
+	 */
+	void (*done)(struct bufio_io *io, int result);
+	void *context;			/* for the submitter */
+
+	struct bufio_io *next;		/* for the engine */
+	uintptr_t engine[4];		/* for the engine */
+};
+
+#define BUFIO_MAX_IOV	1024		/* IOV_MAX */
+
+struct bufio_engine;
+
+struct bufio_engine_ops {
+	/*
+	 * Start nr transfers.  Never fails: errors arrive at done().  May block while the
+	 * device's queue is full, so call it with no lock held.  Nothing stays parked: all that
+	 * was handed in gets to the device without a further call.
+	 */
+	void (*submit)(struct bufio_engine *e, struct bufio_io *const *ios, unsigned nr);
+
+	/* One transfer in the calling thread; done is not called.  Returns 0 or -errno. */
+	int (*transfer)(struct bufio_engine *e, struct bufio_io *io);
+
+	/*
+	 * Every write that completed before the call is on stable storage on return 0.  Blocks.
+	 * Returns 0 or -errno.
+	 */
+	int (*flush)(struct bufio_engine *e);
+
+	/* Contents become undefined; a hint.  Returns 0, -EOPNOTSUPP or -errno.  Blocks. */
+	int (*discard)(struct bufio_engine *e, uint64_t offset_bytes, uint64_t size_bytes);
+
+	/* Contents become zero.  Returns 0, -EOPNOTSUPP (write zeroes then) or -errno.  Blocks. */
+	int (*zero)(struct bufio_engine *e, uint64_t offset_bytes, uint64_t size_bytes);
+
+	/* Waits for what is in flight, frees the engine.  A wrapper destroys what it wraps. */
+	void (*destroy)(struct bufio_engine *e);
+};
+
+/* The common head of every engine; set at creation, then never changed. */
+struct bufio_engine {
+	const struct bufio_engine_ops *ops;
+	const char *name;		/* "aio", "sync", "mem", ... */
+	uint64_t size_bytes;		/* of the device, or of the part that was opened */
+	unsigned sector_bytes;		/* alignment of offsets and lengths, a power of two >= 512 */
+	unsigned memory_align;		/* alignment of memory, a power of two */
+	bool read_only;			/* writes get -EROFS */
+};
+
+/* Destroy an engine: waits for its transfers.  NULL is allowed. */
+void bufio_engine_destroy(struct bufio_engine *e);
+
+struct bufio_engine_options {
+	bool read_only;
+	bool buffered;			/* through the page cache instead of O_DIRECT */
+	bool synchronous;		/* pread and pwrite instead of libaio */
+	uint64_t offset_bytes;		/* where the device begins in the file */
+	uint64_t size_bytes;		/* 0: all that follows */
+	unsigned queue_depth;		/* of libaio; 0: 128 */
+};
+
+/*
+ * Open a file or block device.  Prefers libaio with O_DIRECT; where the file system
+ * has no O_DIRECT it takes the page cache, where io_setup() is refused it takes
+ * pread and pwrite.  options may be NULL.
+ *
+ * Create engines after fork(): the contexts of libaio belong to one process, and a child
+ * that destroys an inherited engine frees its memory only.
+ *
+ * Returns 0 and the engine, or open(2)'s error, -EINVAL for an offset or size that is
+ * not a multiple of the sector or lies past the end, -ENOTBLK if it is neither a regular
+ * file nor a block device.
+ */
+int bufio_engine_open(const char *path, const struct bufio_engine_options *options,
+		      struct bufio_engine **ret_engine);
+
+/*
+ * The same over an open file descriptor, which stays the caller's and must outlive the
+ * engine.  Its flags decide about O_DIRECT and writing.
+ */
+int bufio_engine_open_fd(int fd, const struct bufio_engine_options *options,
+			 struct bufio_engine **ret_engine);
+
+/*
+ * A device in RAM, sparse, zeroed.  Returns 0, -EINVAL (size not a multiple of
+ * sector_bytes) or -ENOMEM.
+ */
+int bufio_engine_mem_create(uint64_t size_bytes, unsigned sector_bytes,
+			    struct bufio_engine **ret_engine);
+
+/*
+ * The contents of a mem engine, for tests that look at or break bytes.  A plain copy;
+ * the caller sees to it that nothing is in flight there.  Returns 0 or -ERANGE.
+ */
+int bufio_engine_mem_peek(struct bufio_engine *e, uint64_t offset_bytes, void *data, size_t size);
+int bufio_engine_mem_poke(struct bufio_engine *e, uint64_t offset_bytes, const void *data,
+			  size_t size);
+
+/*
+ * Complete transfers of a mem engine late and in an order drawn from seed, from a thread
+ * of its own, instead of within submit().  Call before the first transfer.
+ */
+int bufio_engine_mem_reorder(struct bufio_engine *e, uint64_t seed);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
