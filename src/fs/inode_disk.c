@@ -5,6 +5,7 @@
  */
 #include "balloc.h"
 #include "crc.h"
+#include "dir.h"
 #include "extents.h"
 #include "inode.h"
 
@@ -15,7 +16,6 @@
 #define TIME_BIAS	 (INT64_C(1) << 31)
 #define TIME_MAX_SECONDS ((INT64_C(1) << 34) - 1)
 #define TIME_NS_BITS	 30
-#define DIR_MAX_BYTES	 (UINT64_C(16) << 30)
 
 struct timespec fs_now(void)
 {
@@ -151,8 +151,11 @@ static int check_dir(const struct fs *fs, const struct inode *inode)
 		return -EUCLEAN;
 	if (inode->special && !balloc_valid(&fs->geo, inode->special, 1))
 		return -EUCLEAN;
-	if (inode->data_format == DATA_INLINE)
-		return inode->size == inode_data_bytes(inode) ? 0 : -EUCLEAN;
+	if (inode->data_format == DATA_INLINE) {
+		if (inode->size != inode_data_bytes(inode))
+			return -EUCLEAN;
+		return dir_check_entries(fs, inode->tail, inode_data_bytes(inode));
+	}
 	if (inode->size % fs->geo.block_bytes)
 		return -EUCLEAN;
 	/* one whose blocks are being freed, and was not finished, has size without blocks */
