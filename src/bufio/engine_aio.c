@@ -187,8 +187,8 @@ static int slot_durable_retry(struct aio_engine *a, const struct aio_slot *slot,
 
 /* Submitting. */
 
-/* The first left of b's slots does not get to the kernel. */
-static void batch_drop(struct aio_engine *a, struct aio_slot *slot, int error)
+/* One of b's slots does not get to the kernel. */
+static void batch_drop(struct aio_engine *a, struct aio_batch *b, struct aio_slot *slot, int error)
 {
 	struct bufio_io *io = slot->io;
 
@@ -199,6 +199,8 @@ static void batch_drop(struct aio_engine *a, struct aio_slot *slot, int error)
 	slot_done(slot, io, error);
 	slot->next = NULL;
 	slots_return(a, slot);
+	/* Has made no room in the kernel. */
+	b->nr_returned++;
 }
 
 static void batch_submit(struct aio_engine *a, struct aio_batch *b)
@@ -212,9 +214,9 @@ static void batch_submit(struct aio_engine *a, struct aio_batch *b)
 			at += (unsigned)r;
 		else if (r == 0 || r == -EAGAIN) {
 			if (!room_wait(a, b, b->nr - at))
-				batch_drop(a, b->slots[at++], -EAGAIN);
+				batch_drop(a, b, b->slots[at++], -EAGAIN);
 		} else if (r != -EINTR) {
-			batch_drop(a, b->slots[at++], r);
+			batch_drop(a, b, b->slots[at++], r);
 		}
 	}
 }

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <bufio_test_engine.h>
 #include "engine_fixture.h"
 
 static struct fixture fixture;
@@ -446,127 +445,10 @@ START_TEST(misaligned_discard_and_zero_are_refused)
 }
 END_TEST
 
-/* Of the mem engine alone. */
-
-START_TEST(huge_device_costs_what_is_written)
-{
-	const uint64_t size_bytes = 1ull << 60;
-	struct bufio_engine *e;
-	void *data = pattern_alloc(1 << 17, 2);
-
-	ck_assert_int_eq(bufio_engine_mem_create(size_bytes, 4096, &e), 0);
-	ck_assert_int_eq(simple_transfer(e, BUFIO_OP_WRITE, size_bytes - (1 << 17), data, 1 << 17),
-			 0);
-	ck_assert_int_eq(simple_transfer(e, BUFIO_OP_WRITE, 4096, data, 1 << 17), 0);
-	assert_pattern(e, size_bytes - (1 << 17), 1 << 17, 2);
-	assert_pattern(e, 4096, 1 << 17, 2);
-	assert_bytes(e, 0, 4096, 0);
-	bufio_engine_destroy(e);
-	free(data);
-}
-END_TEST
-
-START_TEST(mem_engine_refuses_odd_geometry)
-{
-	struct bufio_engine *e = NULL;
-
-	ck_assert_int_eq(bufio_engine_mem_create(1000, 512, &e), -EINVAL);
-	ck_assert_int_eq(bufio_engine_mem_create(4096, 256, &e), -EINVAL);
-	ck_assert_int_eq(bufio_engine_mem_create(3072, 1536, &e), -EINVAL);
-	ck_assert_int_eq(bufio_engine_mem_create(4096, 0, &e), -EINVAL);
-	ck_assert_ptr_null(e);
-}
-END_TEST
-
-START_TEST(peek_and_poke_see_the_contents)
-{
-	struct bufio_engine *e;
-	char data[10] = "some text", back[10];
-
-	ck_assert_int_eq(bufio_engine_mem_create(1 << 20, 512, &e), 0);
-	ck_assert_int_eq(bufio_engine_mem_poke(e, 65530, data, 10), 0);
-	ck_assert_int_eq(bufio_engine_mem_peek(e, 65530, back, 10), 0);
-	ck_assert_mem_eq(data, back, 10);
-	ck_assert_int_eq(bufio_engine_mem_peek(e, (1 << 20) - 9, back, 10), -ERANGE);
-	ck_assert_int_eq(bufio_engine_mem_poke(e, UINT64_MAX, back, 10), -ERANGE);
-	bufio_engine_destroy(e);
-}
-END_TEST
-
-START_TEST(discarded_memory_is_not_zero)
-{
-	char *data = pattern_alloc(1 << 16, 1);
-	struct bufio_engine *e;
-
-	ck_assert_int_eq(bufio_engine_mem_create(1 << 20, 512, &e), 0);
-	ck_assert_int_eq(simple_transfer(e, BUFIO_OP_WRITE, 0, data, 1 << 16), 0);
-	ck_assert_int_eq(e->ops->discard(e, 512, 1024), 0);
-	assert_bytes(e, 512, 1024, 0xdd);
-	ck_assert_int_eq(e->ops->zero(e, 0, 1 << 20), 0);
-	assert_bytes(e, 0, 1 << 20, 0);
-	bufio_engine_destroy(e);
-	free(data);
-}
-END_TEST
-
-struct order {
-	struct request **qs;
-	unsigned nr;
-	unsigned at[NR_MANY];
-	pthread_mutex_t lock;
-};
-
-static struct order order;
-
-static void order_done(struct bufio_io *io, int result)
-{
-	struct request *q = io->context;
-
-	pthread_mutex_lock(&order.lock);
-	order.at[order.nr++] = (unsigned)(io->offset_bytes / 4096);
-	pthread_mutex_unlock(&order.lock);
-	q->io.done = NULL;
-}
-
-START_TEST(reordered_engine_completes_out_of_order)
-{
-	struct request **qs = requests_alloc(NR_MANY);
-	char *data = pattern_alloc(4096, 1);
-	struct bufio_io *ios[NR_MANY];
-	unsigned i, nr_swapped = 0;
-
-	order = (struct order){0};
-	pthread_mutex_init(&order.lock, NULL);
-	use(KIND_REORDER);
-	for (i = 0; i < NR_MANY; i++) {
-		request_init(qs[i], BUFIO_OP_WRITE, i * 4096, data, 4096);
-		qs[i]->io.done = order_done;
-		ios[i] = &qs[i]->io;
-	}
-	ENGINE->ops->submit(ENGINE, ios, NR_MANY);
-	teardown();
-	ck_assert_uint_eq(order.nr, NR_MANY);
-	for (i = 1; i < NR_MANY; i++)
-		nr_swapped += order.at[i] < order.at[i - 1];
-	/* Half of the neighbours would be; last in, first out would be all. */
-	ck_assert_uint_gt(nr_swapped, NR_MANY / 4);
-	ck_assert_uint_lt(nr_swapped, NR_MANY * 3 / 4);
-	pthread_mutex_destroy(&order.lock);
-	free(data);
-	requests_free(qs, NR_MANY);
-}
-END_TEST
-
-START_TEST(destroying_no_engine_is_allowed)
-{
-	bufio_engine_destroy(NULL);
-}
-END_TEST
-
 static Suite *suite(void)
 {
 	Suite *s = suite_create("engine");
-	TCase *all = tcase_create("all kinds"), *mem = tcase_create("mem");
+	TCase *all = tcase_create("all kinds");
 
 	tcase_set_timeout(all, 120);
 	tcase_add_loop_test(all, fresh_device_reads_as_zeroes, 0, NR_KINDS);
@@ -586,13 +468,6 @@ static Suite *suite(void)
 	tcase_add_loop_test(all, discard_changes_its_range_only, 0, NR_KINDS);
 	tcase_add_loop_test(all, misaligned_discard_and_zero_are_refused, 0, NR_KINDS);
 	suite_add_tcase(s, all);
-	tcase_add_test(mem, huge_device_costs_what_is_written);
-	tcase_add_test(mem, mem_engine_refuses_odd_geometry);
-	tcase_add_test(mem, peek_and_poke_see_the_contents);
-	tcase_add_test(mem, discarded_memory_is_not_zero);
-	tcase_add_test(mem, reordered_engine_completes_out_of_order);
-	tcase_add_test(mem, destroying_no_engine_is_allowed);
-	suite_add_tcase(s, mem);
 	return s;
 }
 
