@@ -42,8 +42,10 @@ struct bufio_io {
 	size_t size_bytes;		/* sum of the iov lengths, not 0 */
 
 	/*
-	 * Called once, from any thread, also from within submit(), with 0 or -errno.  The io
-	 * belongs to the submitter again.  Must not block on this engine.
+	 * Called once, from any thread, also from within submit(), with 0 or -errno: -EINVAL for
+	 * a misshapen or misaligned io, -ERANGE past the end, -EROFS, -EPERM in a child of
+	 * fork(), else the device's.  The io belongs to the submitter again.  Must not block on
+	 * this engine, nor submit to it.
 	 */
 	void (*done)(struct bufio_io *io, int result);
 	void *context;			/* for the submitter */
@@ -60,7 +62,8 @@ struct bufio_engine_ops {
 	/*
 	 * Start nr transfers.  Never fails: errors arrive at done().  May block while the
 	 * device's queue is full, so call it with no lock held.  Nothing stays parked: all that
-	 * was handed in gets to the device without a further call.
+	 * was handed in gets to the device without a further call.  An engine may do a transfer
+	 * right here, as the sync engine does with all.
 	 */
 	void (*submit)(struct bufio_engine *e, struct bufio_io *const *ios, unsigned nr);
 
@@ -79,7 +82,10 @@ struct bufio_engine_ops {
 	/* Contents become zero.  Returns 0, -EOPNOTSUPP (write zeroes then) or -errno.  Blocks. */
 	int (*zero)(struct bufio_engine *e, uint64_t offset_bytes, uint64_t size_bytes);
 
-	/* Waits for what is in flight, frees the engine.  A wrapper destroys what it wraps. */
+	/*
+	 * Waits for what is in flight, frees the engine.  Every call must have returned.  A
+	 * wrapper destroys what it wraps.
+	 */
 	void (*destroy)(struct bufio_engine *e);
 };
 
@@ -98,20 +104,21 @@ void bufio_engine_destroy(struct bufio_engine *e);
 
 struct bufio_engine_options {
 	bool read_only;
-	bool buffered;			/* through the page cache instead of O_DIRECT */
+	bool buffered;			/* through the page cache instead of O_DIRECT; synchronous */
 	bool synchronous;		/* pread and pwrite instead of libaio */
 	uint64_t offset_bytes;		/* where the device begins in the file */
-	uint64_t size_bytes;		/* 0: all that follows */
-	unsigned queue_depth;		/* of libaio; 0: 128 */
+	uint64_t size_bytes;		/* 0: all that follows, less a tail of less than a sector */
+	unsigned queue_depth;		/* of libaio, at most 4096; 0: 128 */
 };
 
 /*
  * Open a file or block device.  Prefers libaio with O_DIRECT; where the file system
- * has no O_DIRECT it takes the page cache, where io_setup() is refused it takes
- * pread and pwrite.  options may be NULL.
+ * has no O_DIRECT it takes the page cache with pread and pwrite, where io_setup() is
+ * refused pread and pwrite alone.  options may be NULL.
  *
- * Create engines after fork(): the contexts of libaio belong to one process, and a child
- * that destroys an inherited engine frees its memory only.
+ * Create engines after fork(): the contexts of libaio belong to one process.  In a child every
+ * call on an inherited engine gives -EPERM, except for destroy, which frees the memory and
+ * closes the child's descriptor.
  *
  * Returns 0 and the engine, or open(2)'s error, -EINVAL for an offset or size that is
  * not a multiple of the sector or lies past the end, -ENOTBLK if it is neither a regular
@@ -122,14 +129,16 @@ int bufio_engine_open(const char *path, const struct bufio_engine_options *optio
 
 /*
  * The same over an open file descriptor, which stays the caller's and must outlive the
- * engine.  Its flags decide about O_DIRECT and writing.
+ * engine.  Its flags decide about O_DIRECT and writing.  -EBADF if it cannot be read from,
+ * -EINVAL with O_APPEND.
  */
 int bufio_engine_open_fd(int fd, const struct bufio_engine_options *options,
 			 struct bufio_engine **ret_engine);
 
 /*
- * A device in RAM, sparse, zeroed.  Returns 0, -EINVAL (size not a multiple of
- * sector_bytes) or -ENOMEM.
+ * A device in RAM, sparse, zeroed.  As strict as a disk: memory must be aligned to 512, and
+ * what was discarded reads as 0xdd.  Returns 0, -EINVAL (sector_bytes no power of two >= 512, or
+ * size not a multiple of it) or -ENOMEM.
  */
 int bufio_engine_mem_create(uint64_t size_bytes, unsigned sector_bytes,
 			    struct bufio_engine **ret_engine);

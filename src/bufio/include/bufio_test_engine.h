@@ -23,11 +23,11 @@ extern "C" {
 struct bufio_fault {
 	unsigned ops;			/* BUFIO_FAULT_* */
 	uint64_t start_bytes;		/* transfers that touch [start, end) ... */
-	uint64_t end_bytes;		/* ... 0: anywhere */
-	unsigned first;			/* the first matching call that fails, from 1 */
+	uint64_t end_bytes;		/* ... 0: anywhere; a flush touches everything */
+	unsigned first;			/* the first matching call that fails, from 1; 0 is 1 */
 	unsigned count;			/* how many fail from there on; 0: all */
-	int error;			/* negative errno */
-	unsigned delay_us;		/* wait before the call is passed on (or fails) */
+	int error;			/* negative errno; 0: only delay */
+	unsigned delay_us;		/* every matching call waits before it is passed on or fails */
 };
 
 /*
@@ -48,23 +48,28 @@ unsigned bufio_engine_fault_failed(struct bufio_engine *e);
 
 enum bufio_record_kind {
 	BUFIO_RECORD_WRITE,		/* submitted, with the data as it was */
-	BUFIO_RECORD_COMPLETE,		/* the write with number .write completed */
+	BUFIO_RECORD_COMPLETE,		/* the write with number .write succeeded; is durable, if it was */
 	BUFIO_RECORD_FLUSH_BEGIN,
-	BUFIO_RECORD_FLUSH_END,		/* all writes complete before the matching begin are durable */
+	BUFIO_RECORD_FLUSH_END,		/* success: all writes complete before its begin are durable */
 	BUFIO_RECORD_MARK,		/* bufio_engine_record_mark() */
 	BUFIO_RECORD_DISCARD,		/* contents undefined from here on; data is NULL */
 };
 
 struct bufio_record_entry {
 	enum bufio_record_kind kind;
-	uint64_t write;			/* number of the write, flush or mark's value */
+	uint64_t write;			/* number of the write or flush, each from 1; mark's value */
 	uint64_t offset_bytes;
 	size_t size_bytes;
-	const void *data;		/* owned by the recorder */
-	bool durable;			/* BUFIO_IO_DURABLE was set */
+	const void *data;		/* owned by the recorder; not aligned for a transfer */
+	bool durable;			/* BUFIO_IO_DURABLE was set; also in its COMPLETE */
 };
 
-/* Wrap inner (destroyed with it) and log from the first call on. */
+/*
+ * Wrap inner (destroyed with it) and log from the first call on.  An event is logged before
+ * the submitter can know of it.  A write or flush that failed has no COMPLETE or FLUSH_END; a
+ * write the device would refuse (-EINVAL, -ERANGE, -EROFS) has no entry.  zero() gives
+ * -EOPNOTSUPP, so that zeroes are logged as writes.
+ */
 int bufio_engine_record_create(struct bufio_engine *inner, struct bufio_engine **ret_engine);
 
 /* Put a mark into the log: "fsync of x returned", "operation k returned". */
