@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#ifndef FS_CHECK_H
-#define FS_CHECK_H
+#ifndef FS_FSCK_H
+#define FS_FSCK_H
 
 /*
  * Check a filesystem that is not mounted, and repair it.  The library behind fsck.bufs, the mount of an
- * unclean image, and the tests.  Reads everything through an fs_open()ed filesystem of its own.
+ * unclean image, and the tests.  Trusts no byte of the image.
+ *
+ * The file is not called check.h, because libcheck's header is.
  */
 #include "fs.h"
 
@@ -21,8 +23,15 @@ struct check_problem {
 	const char *text;	/* one line, no newline */
 };
 
+enum check_super {
+	CHECK_SUPER_BEST,	/* the valid one with the higher seq */
+	CHECK_SUPER_FIRST,	/* block 0 */
+	CHECK_SUPER_COPY,
+};
+
 struct check_options {
 	enum check_mode mode;
+	enum check_super super;
 	size_t cache_bytes;	/* 0: 64 MiB */
 	void (*problem)(void *context, const struct check_problem *p);	/* may be NULL */
 	int (*approve)(void *context, const struct check_problem *p);	/* CHECK_REPAIR: 1 mends, 0 does not; NULL: always */
