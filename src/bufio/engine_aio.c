@@ -134,7 +134,7 @@ static void slot_prepare(struct aio_engine *a, struct aio_slot *slot, const stru
 			 const struct engine_window *w)
 {
 	const struct engine_file_config *config = &a->file.config;
-	long long offset = (long long)(config->start_bytes + io->offset_bytes + slot->done_bytes);
+	off_t offset = (off_t)(config->start_bytes + io->offset_bytes + slot->done_bytes);
 
 	if (io->op == BUFIO_OP_READ)
 		io_prep_preadv(&slot->iocb, config->fd, w->iov, (int)w->nr_iov, offset);

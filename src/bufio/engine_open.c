@@ -152,6 +152,15 @@ static int choose_part(struct engine_file_config *config, const struct bufio_eng
 	return 0;
 }
 
+/* O_DIRECT was taken by open(2), but transfers are not.  A caller's descriptor is left alone. */
+static void direct_clear(const struct engine_file_config *config)
+{
+	int flags = fcntl(config->fd, F_GETFL);
+
+	if (config->owns_fd && !config->direct && flags >= 0 && (flags & O_DIRECT))
+		(void)fcntl(config->fd, F_SETFL, flags & ~O_DIRECT);
+}
+
 static unsigned queue_depth(const struct bufio_engine_options *o)
 {
 	if (o->queue_depth == 0)
@@ -176,6 +185,7 @@ int engine_open_fd(const struct engine_open_source *source, const struct bufio_e
 	if (r)
 		return r;
 	config.read_only |= o->read_only;
+	direct_clear(&config);
 	/* An old write-back error of this file is not for whoever flushes us first. */
 	if (!config.read_only)
 		(void)config.sys->fdatasync(config.fd);
