@@ -13,15 +13,35 @@
 #include "engine_file.h"
 #include "engine_fixture.h"
 
-#define WAIT_SECONDS 60
+#define WAIT_SECONDS  60
+#define FILE_TEMPLATE "/var/tmp/bufio-engine-XXXXXX"
 
 /* Engines. */
+
+bool fixture_has_aio(void)
+{
+	char path[] = FILE_TEMPLATE;
+	int fd = mkstemp(path);
+	struct bufio_engine *e;
+	bool yes;
+
+	if (fd < 0)
+		return false;
+	close(fd);
+	yes = bufio_engine_open(path, NULL, &e) == 0;
+	unlink(path);
+	if (yes) {
+		yes = strcmp(e->name, "aio") == 0;
+		bufio_engine_destroy(e);
+	}
+	return yes;
+}
 
 void fixture_make_file(char path[64], uint64_t size_bytes)
 {
 	int fd;
 
-	strcpy(path, "/var/tmp/bufio-engine-XXXXXX");
+	strcpy(path, FILE_TEMPLATE);
 	fd = mkstemp(path);
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(ftruncate(fd, (off_t)size_bytes), 0);

@@ -40,6 +40,10 @@ void fixture_finish(struct fixture *f);
 
 /* A file of size_bytes zeroes in a directory with O_DIRECT, if there is one. */
 void fixture_make_file(char path[64], uint64_t size_bytes);
+/* Whether libaio and O_DIRECT are to be had there; may be called outside of tests. */
+bool fixture_has_aio(void);
+#define TEST_SKIPPED 77
+
 void fixture_options(enum kind kind, struct bufio_engine_options *o);
 
 /* The kind over a file, with a test's own system calls. */

@@ -13,7 +13,6 @@
 
 #define MIB	     (1u << 20)
 #define DEVICE_BYTES (4 * MIB)
-#define SKIPPED	     77
 
 static char file_path[64], device_path[64];
 static int device_fd;
@@ -140,7 +139,7 @@ int main(void)
 	device_fd = loop_open();
 	if (device_fd < 0) {
 		printf("no loop device\n");
-		return SKIPPED;
+		return TEST_SKIPPED;
 	}
 	close(device_fd);
 	runner = srunner_create(suite());

@@ -261,10 +261,13 @@ static TCase *aio_case(void)
 
 int main(void)
 {
-	Suite *s = suite_create("engine_calls");
+	Suite *s;
 	SRunner *runner;
 	int nr_failed;
 
+	if (!fixture_has_aio())
+		return TEST_SKIPPED;
+	s = suite_create("engine_calls");
 	suite_add_tcase(s, aio_case());
 	runner = srunner_create(s);
 	srunner_run_all(runner, CK_ENV);

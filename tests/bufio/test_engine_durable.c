@@ -318,10 +318,13 @@ static TCase *file_case(void)
 
 int main(void)
 {
-	Suite *s = suite_create("engine_durable");
+	Suite *s;
 	SRunner *runner;
 	int nr_failed;
 
+	if (!fixture_has_aio())
+		return TEST_SKIPPED;
+	s = suite_create("engine_durable");
 	suite_add_tcase(s, durable_case());
 	suite_add_tcase(s, file_case());
 	runner = srunner_create(s);
