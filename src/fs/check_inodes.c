@@ -134,14 +134,23 @@ static void check_fields(struct scan *s)
 		d->xattr_bytes = 0;
 }
 
+static void check_no_data(struct scan *s)
+{
+	if (s->d.data_format == DATA_NONE && !is_all_zero(s->d.tail, data_bytes_of(&s->d)) &&
+	    flaw(s, FIX_SAFE, "inode-inline-rest", "has no data, but its data area is not zero"))
+		memset(s->d.tail, 0, data_bytes_of(&s->d));
+}
+
 /* A format that the type cannot have: no data. */
 static void check_format(struct scan *s)
 {
 	unsigned type = type_of(&s->d), format = s->d.data_format;
 	bool none_only = type != DT_REG && type != DT_DIR && type != DT_LNK;
 
-	if (format <= DATA_TREE && !(none_only && format != DATA_NONE))
+	if (format <= DATA_TREE && !(none_only && format != DATA_NONE)) {
+		check_no_data(s);
 		return;
+	}
 	if (type == DT_LNK) {
 		clear(s, "inode-format", "is a symlink whose data format is unknown; cleared");
 		return;
@@ -509,16 +518,30 @@ static void check_blocks(struct scan *s)
 	}
 }
 
-/* Would it mount?  What later passes mend is made good in a copy first. */
+/* A mapping that would mount, in place of one that is to be written anew. */
+static void make_mapping_good(struct disk_inode *d)
+{
+	memset(d->tail, 0, data_bytes_of(d));
+	d->data_format = DATA_NONE;
+	if (type_of(d) != DT_LNK)
+		return;
+	d->data_format = DATA_INLINE;
+	d->size = le64_make(1);
+}
+
+/* Would it mount?  What is mended later is made good in a copy first. */
 static bool decodes(const struct scan *s)
 {
 	struct disk_inode d = s->d;
 	struct inode inode;
 
+	d.blocks = le64_make(0);
+	if (s->remap)
+		make_mapping_good(&d);
 	if (type_of(&d) == DT_DIR) {
 		d.nlink = le32_make(2);
 		d.parent = le64_make(INODE_ROOT);
-		if (d.data_format == DATA_INLINE)
+		if (d.data_format == DATA_INLINE || s->remap)
 			dir_make_empty(&d);
 	}
 	inode_stamp(s->c, s->ino, &d);
@@ -532,25 +555,14 @@ static int add_remap(struct scan *s)
 	return vec_push(&s->c->remaps, sizeof(m), &m);
 }
 
-static int finish(struct scan *s, uint64_t problems_before)
+static uint64_t problems_left(const struct check *c)
 {
-	struct check *c = s->c;
-	bool left = c->result.problems - c->result.repaired > problems_before;
-	int r = 0;
-
-	if (!s->remap) {
-		check_blocks(s);
-		if (!left && !decodes(s))
-			clear(s, "inode-invalid", "its fields contradict each other; cleared");
-	}
-	if (s->remap && le16_get(s->d.mode))
-		r = add_remap(s);
-	return r;
+	return c->result.problems - c->result.repaired;
 }
 
 static int check_used(struct scan *s)
 {
-	uint64_t problems_left = s->c->result.problems - s->c->result.repaired;
+	uint64_t left_before = problems_left(s->c);
 	int r;
 
 	check_fields(s);
@@ -563,11 +575,20 @@ static int check_used(struct scan *s)
 	if (r < 0 || !le16_get(s->d.mode))
 		return r;
 	r = check_attrs(s->c, s->ino, &s->d, &s->others);
-	if (r > 0)
-		s->changed = true;
-	if (r >= 0)
-		r = claim_all(s);
-	return r < 0 ? r : finish(s, problems_left);
+	if (r < 0)
+		return r;
+	s->changed |= r > 0;
+	if (problems_left(s->c) == left_before && !decodes(s)) {
+		clear(s, "inode-invalid", "its fields contradict each other; cleared");
+		return 0;
+	}
+	r = claim_all(s);
+	if (r < 0)
+		return r;
+	if (s->remap)
+		return add_remap(s);
+	check_blocks(s);
+	return 0;
 }
 
 /* The inode's group gets notes with its first inode in use. */

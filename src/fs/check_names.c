@@ -28,12 +28,12 @@ void scan_close(struct dir_scan *s)
 unsigned scan_nr_areas(const struct dir_scan *s)
 {
 	const struct extent *e = s->map.extents.items;
-	const struct extent *last = e + s->map.extents.nr - 1;
+	size_t last = s->map.extents.nr - 1;
 	uint64_t nr, max;
 
 	if (s->d.data_format == DATA_INLINE)
 		return 1;
-	nr = s->map.extents.nr ? last->logical + last->count : 0;
+	nr = s->map.extents.nr ? e[last].logical + e[last].count : 0;
 	max = DIR_MAX_BYTES >> s->c->fs.geo.block_shift;
 	return (unsigned)(nr < max ? nr : max);
 }

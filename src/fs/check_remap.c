@@ -67,10 +67,12 @@ static int copy_block(struct check *c, const struct remap *m, unsigned type, uin
 /* Add one block to the end of a map, merged if it can be. */
 static int append(struct map *m, uint64_t logical, uint64_t physical, bool unwritten)
 {
-	struct extent *last = (struct extent *)m->extents.items + m->extents.nr - 1;
+	struct extent *extents = m->extents.items, *last = NULL;
 	struct extent e = {logical, physical, 1, unwritten};
 
-	if (m->extents.nr && last->logical + last->count == logical &&
+	if (m->extents.nr)
+		last = &extents[m->extents.nr - 1];
+	if (last && last->logical + last->count == logical &&
 	    last->physical + last->count == physical && last->unwritten == unwritten &&
 	    last->count < EXTENT_MAX_COUNT) {
 		last->count++;
@@ -189,7 +191,16 @@ static int make_dir_block(struct check *c, uint64_t ino, struct map *map)
 	return append(map, 0, block, false);
 }
 
-static int store_dir(struct check *c, const struct remap *m, struct disk_inode *d, struct map *map,
+static int drop_index(struct check *c, struct remap *m, struct disk_inode *d)
+{
+	uint64_t before = le64_get(d->blocks);
+	int r = index_drop(c, m->ino, d);
+
+	m->others -= before - le64_get(d->blocks);
+	return r;
+}
+
+static int store_dir(struct check *c, struct remap *m, struct disk_inode *d, struct map *map,
 		     uint64_t *ret_nodes)
 {
 	int r = 0;
@@ -198,7 +209,7 @@ static int store_dir(struct check *c, const struct remap *m, struct disk_inode *
 	if (map->extents.nr == 0 && data_bytes_of(d) >= DIRENT_MIN) {
 		dir_make_empty(d);
 		*ret_nodes = 0;
-		return 0;
+		return drop_index(c, m, d);
 	}
 	if (map->extents.nr == 0)
 		r = make_dir_block(c, m->ino, map);
@@ -236,7 +247,7 @@ static int store_less(struct check *c, const struct remap *m, struct disk_inode 
 	return r < 0 ? r : map_store(c, m->ino, map, d, ret_nodes);
 }
 
-static int store(struct check *c, const struct remap *m, struct disk_inode *d, struct map *map)
+static int store(struct check *c, struct remap *m, struct disk_inode *d, struct map *map)
 {
 	uint64_t nodes = 0;
 	int r;
@@ -255,7 +266,7 @@ static int store(struct check *c, const struct remap *m, struct disk_inode *d, s
 	return inode_save(c, m->ino, d);
 }
 
-static int remap(struct check *c, const struct remap *m)
+static int remap(struct check *c, struct remap *m)
 {
 	struct disk_inode d;
 	struct map map;
@@ -284,7 +295,7 @@ static int remap(struct check *c, const struct remap *m)
 
 int check_remaps(struct check *c)
 {
-	const struct remap *m = c->remaps.items;
+	struct remap *m = c->remaps.items;
 	const uint64_t *block = c->freed.items;
 	int r = 0;
 

@@ -8,7 +8,6 @@
 
 #include "crc.h"
 
-#include "balloc.h"
 #include "inode.h"
 
 #include <errno.h>
@@ -205,12 +204,19 @@ static int mark_unclean(struct check *c)
 	return store_supers(c);
 }
 
+/* One run, in one group, behind its fixed area. */
 static bool log_is_good(const struct geometry *g)
 {
-	return g->log_blocks == 0 ||
-	       (balloc_valid(g, g->log_start, g->log_blocks) &&
-		geo_group_of_block(g, g->log_start) ==
-			geo_group_of_block(g, g->log_start + g->log_blocks - 1));
+	uint64_t start = g->log_start, end = start + g->log_blocks;
+	uint32_t group;
+
+	if (g->log_blocks == 0)
+		return true;
+	if (start >= g->nr_blocks || end > g->nr_blocks)
+		return false;
+	group = geo_group_of_block(g, start);
+	return geo_group_of_block(g, end - 1) == group &&
+	       start >= geo_group_start(g, group) + geo_fixed_blocks(g, group);
 }
 
 static int take(struct check *c, const struct found *f)
