@@ -518,7 +518,7 @@ static void check_blocks(struct scan *s)
 	}
 }
 
-/* A mapping that would mount, in place of one that is to be written anew. */
+/* A mapping that would mount: what check_map() found, pass 1b mends. */
 static void make_mapping_good(struct disk_inode *d)
 {
 	memset(d->tail, 0, data_bytes_of(d));
@@ -536,13 +536,12 @@ static bool decodes(const struct scan *s)
 	struct inode inode;
 
 	d.blocks = le64_make(0);
-	if (s->remap)
+	if (s->remap || d.data_format == DATA_EXTENTS || d.data_format == DATA_TREE)
 		make_mapping_good(&d);
 	if (type_of(&d) == DT_DIR) {
 		d.nlink = le32_make(2);
 		d.parent = le64_make(INODE_ROOT);
-		if (d.data_format == DATA_INLINE || s->remap)
-			dir_make_empty(&d);
+		dir_make_empty(&d);
 	}
 	inode_stamp(s->c, s->ino, &d);
 	return inode_decode(&s->c->fs, s->ino, &d, &inode) == 0;
