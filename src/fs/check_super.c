@@ -22,6 +22,7 @@ struct found {
 	struct disk_super super;
 	struct geometry geo;
 	bool good;
+	bool too_new; /* it is one, of a version not known */
 };
 
 static int read_bytes(struct bufio_engine *e, uint64_t offset, void *data)
@@ -44,22 +45,22 @@ static int read_bytes(struct bufio_engine *e, uint64_t offset, void *data)
 	return r;
 }
 
-/* block: where it says it is, in its own blocks. */
-static bool super_is_good(const struct disk_super *s, uint64_t owner, uint64_t offset,
-			  struct geometry *ret_geo)
+static void judge(struct found *f, uint64_t owner, uint64_t offset)
 {
-	struct geometry geo;
+	const struct disk_super *s = &f->super;
 	uint64_t home;
+	int r;
 
 	if (le32_get(s->head.magic) != MAGIC_SUPER || le64_get(s->head.owner) != owner ||
 	    memcmp(s->signature, SUPER_SIGNATURE, sizeof(s->signature)) != 0 ||
-	    le32_get(s->head.crc) != super_crc(s) || super_decode(s, &geo) < 0)
-		return false;
-	home = owner ? geo_super_copy(&geo) : 0;
-	if (home << geo.block_shift != offset || le64_get(s->head.block) != home)
-		return false;
-	*ret_geo = geo;
-	return true;
+	    le32_get(s->head.crc) != super_crc(s))
+		return;
+	r = super_decode(s, &f->geo);
+	f->too_new |= r == -EPROTONOSUPPORT;
+	if (r < 0)
+		return;
+	home = owner ? geo_super_copy(&f->geo) : 0;
+	f->good = home << f->geo.block_shift == offset && le64_get(s->head.block) == home;
 }
 
 /* The device's end and what lies between the sectors of it hold none; a bad sector is no superblock. */
@@ -70,9 +71,8 @@ static void look_at(struct check *c, uint64_t offset, uint64_t owner, struct fou
 	if (f->good || offset % e->sector_bytes || e->size_bytes < TRANSFER_BYTES ||
 	    offset > e->size_bytes - SUPER_BYTES)
 		return;
-	if (e->sector_bytes > TRANSFER_BYTES || read_bytes(e, offset, &f->super) < 0)
-		return;
-	f->good = super_is_good(&f->super, owner, offset, &f->geo);
+	if (e->sector_bytes <= TRANSFER_BYTES && read_bytes(e, offset, &f->super) == 0)
+		judge(f, owner, offset);
 }
 
 static void look_for_copy(struct check *c, const struct found *first, struct found *copy)
@@ -245,6 +245,8 @@ int check_super_open(struct check *c)
 
 	look_at(c, 0, 0, &first);
 	look_for_copy(c, &first, &copy);
+	if (first.too_new || copy.too_new)
+		return -EPROTONOSUPPORT;
 	used = choose(c, &first, &copy);
 	if (!used->good)
 		return -EMEDIUMTYPE;

@@ -697,6 +697,22 @@ START_TEST(no_superblock_is_said)
 }
 END_TEST
 
+START_TEST(a_newer_version_is_left_alone)
+{
+	struct check_options o = {.mode = CHECK_REPAIR};
+	struct check_result result;
+	uint8_t *before;
+	struct craft c;
+
+	craft_create(&c);
+	craft_set_super(&c, offsetof(struct disk_super, version), 4, 2);
+	before = snapshot(&c);
+	ck_assert_int_eq(check_fs(c.engine, &o, &result), -EPROTONOSUPPORT);
+	assert_unchanged(&c, before);
+	craft_destroy(&c);
+}
+END_TEST
+
 START_TEST(unknown_features_are_left_alone)
 {
 	struct check_options o = {.mode = CHECK_REPAIR};
@@ -814,6 +830,7 @@ int main(void)
 	tcase_add_test(t, preen_loses_no_name);
 	tcase_add_test(t, what_is_not_approved_is_not_done);
 	tcase_add_test(t, no_superblock_is_said);
+	tcase_add_test(t, a_newer_version_is_left_alone);
 	tcase_add_test(t, unknown_features_are_left_alone);
 	tcase_add_test(t, the_lost_are_found_under_their_numbers);
 	tcase_add_loop_test(t, any_bytes_are_survived_and_mended, 0, 300);
