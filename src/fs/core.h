@@ -66,7 +66,7 @@ struct fs {
 	struct group *groups;			/* I pointer; geo.nr_groups of them */
 	pthread_rwlock_t txn_lock;		/* shared: an operation runs; exclusive: none does */
 	_Atomic uint64_t free_blocks;		/* a  sum over the groups */
-	_Atomic uint64_t reserved_blocks;	/* a  of them, promised to running operations */
+	_Atomic uint64_t unreserved_blocks;	/* a  of them, promised to no running operation */
 	_Atomic uint64_t free_inodes;		/* a */
 	pthread_mutex_t rename_lock;
 	struct inode_table *inodes;		/* I pointer */

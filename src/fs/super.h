@@ -9,7 +9,10 @@
 #include "core.h"
 #include "txn.h"
 
-/* Check every field that later becomes a number to compute with.  0, -EMEDIUMTYPE (not ours), -EUCLEAN. */
+/*
+ * Check every field that later becomes a number to compute with.  0, -EMEDIUMTYPE (not ours), -EPROTONOSUPPORT (unknown version), -EUCLEAN.  The crc
+ * is the caller's.
+ */
 int super_decode(const struct disk_super *d, struct geometry *ret_geo);
 
 /* Find the superblock, the better of the two copies.  ret_copy_bad: the other one is damaged. */
@@ -28,7 +31,22 @@ uint32_t super_crc(const struct disk_super *d);
 int fs_open(struct bufio_engine *e, const struct fs_options *o, struct fs **ret_fs);
 void fs_close(struct fs *fs);
 
+/* group.c: the descriptors in memory.  groups_load() reads and checks all of them and sets the sums of fs. */
+int groups_load(struct fs *fs);
+void groups_free(struct fs *fs);
+
+/*
+ * Pin the block of group's descriptor and hold it: nothing can fail any more when group_put_locked() stores
+ * the descriptor in it and releases it.  Caller holds group->lock.
+ */
+int group_modify_locked(struct txn *t, uint32_t group, struct bufio_buffer **ret_b);
+void group_put_locked(struct fs *fs, uint32_t group, struct bufio_buffer *b);
+
 /* Store group's descriptor in its block.  Caller holds group->lock. */
 int group_store_locked(struct txn *t, uint32_t group);
+
+/* One transfer of at most 64 KiB in the calling thread; data has any alignment. */
+int super_transfer(struct bufio_engine *e, enum bufio_op op, uint64_t offset_bytes, void *data,
+		   size_t size_bytes);
 
 #endif

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Mount, sync, unmount, and the thread that syncs now and then.  The policy: what is not clean is not changed, the
+ * superblock says so before the first change, and says clean only after all is on the disk.
+ */
+#include "inode.h"
+#include "super.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define NS_PER_SEC 1000000000
+
+void fs_options_init(struct fs_options *o)
+{
+	*o = (struct fs_options){.cache_bytes = (size_t)64 << 20, .commit_ms = 5000};
+}
+
+struct bufio_client *fs_bufio(struct fs *fs)
+{
+	return fs->bufio;
+}
+
+void fs_statfs(struct fs *fs, struct fs_statfs *ret)
+{
+	*ret = (struct fs_statfs){
+		.block_bytes = fs->geo.block_bytes,
+		.blocks = fs->geo.nr_blocks,
+		.free_blocks = atomic_load(&fs->free_blocks),
+		.inodes = geo_nr_inodes(&fs->geo),
+		.free_inodes = atomic_load(&fs->free_inodes),
+		.read_only = fs->read_only,
+	};
+	pthread_mutex_lock(&fs->super_lock);
+	memcpy(ret->uuid, fs->super.uuid, sizeof(ret->uuid));
+	memcpy(ret->label, fs->super.label, LABEL_MAX);
+	pthread_mutex_unlock(&fs->super_lock);
+}
+
+int fs_sync(struct fs *fs)
+{
+	int r, r_times;
+
+	if (fs->read_only)
+		return 0;
+	r_times = inode_store_times(fs);
+	txn_freeze(fs);
+	bufio_write_dirty_buffers_async(fs->bufio);
+	txn_thaw(fs);
+	r = bufio_write_dirty_buffers(fs->bufio);
+	return r < 0 ? r : r_times;
+}
+
+static struct timespec after_ms(unsigned ms)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += ms / 1000;
+	t.tv_nsec += (long)(ms % 1000) * 1000000;
+	if (t.tv_nsec >= NS_PER_SEC) {
+		t.tv_nsec -= NS_PER_SEC;
+		t.tv_sec++;
+	}
+	return t;
+}
+
+/* False: it is time to end. */
+static bool wait_for_turn(struct fs *fs)
+{
+	struct timespec until = after_ms(fs->options.commit_ms);
+	bool stop;
+
+	pthread_mutex_lock(&fs->commit_lock);
+	while (!fs->commit_stop &&
+	       pthread_cond_timedwait(&fs->commit_wake, &fs->commit_lock, &until) == 0)
+		;
+	stop = fs->commit_stop;
+	pthread_mutex_unlock(&fs->commit_lock);
+	return !stop;
+}
+
+/* What cannot be written stays dirty: the next turn, fsync or unmount finds the error again. */
+static void *commit_main(void *context)
+{
+	struct fs *fs = context;
+	struct bufio_stats stats;
+
+	while (wait_for_turn(fs)) {
+		inode_store_times(fs);
+		bufio_get_stats(fs->bufio, &stats);
+		if (stats.nr_dirty)
+			fs_sync(fs);
+	}
+	return NULL;
+}
+
+static int commit_start(struct fs *fs)
+{
+	int r;
+
+	if (!fs->options.commit_ms)
+		return 0;
+	r = -pthread_create(&fs->commit_thread, NULL, commit_main, fs);
+	fs->commit_running = r == 0;
+	return r;
+}
+
+static void commit_end(struct fs *fs)
+{
+	if (!fs->commit_running)
+		return;
+	pthread_mutex_lock(&fs->commit_lock);
+	fs->commit_stop = true;
+	pthread_cond_signal(&fs->commit_wake);
+	pthread_mutex_unlock(&fs->commit_lock);
+	pthread_join(fs->commit_thread, NULL);
+	fs->commit_running = false;
+}
+
+/* May it be mounted like this? */
+static int check_policy(const struct fs *fs, const struct bufio_engine *e)
+{
+	uint32_t state = le32_get(fs->super.state);
+
+	if (fs->read_only)
+		return 0;
+	if (e->read_only || le64_get(fs->super.ro_compat) & ~RO_COMPAT_KNOWN)
+		return -EROFS;
+	return state & SUPER_CLEAN && !(state & SUPER_ERRORS) ? 0 : -ESTALE;
+}
+
+static int mark_mounted(struct fs *fs, const char *mounted_at)
+{
+	struct disk_super *d = &fs->super;
+
+	d->state = le32_make(le32_get(d->state) & ~SUPER_CLEAN);
+	d->mount_time = time_encode(fs_now());
+	d->mount_count = le32_make(le32_get(d->mount_count) + 1);
+	memset(d->mounted_at, 0, sizeof(d->mounted_at));
+	if (mounted_at)
+		memcpy(d->mounted_at, mounted_at, strnlen(mounted_at, sizeof(d->mounted_at) - 1));
+	return super_write(fs);
+}
+
+static int mark_clean(struct fs *fs)
+{
+	fs->super.state = le32_make(le32_get(fs->super.state) | SUPER_CLEAN);
+	return super_write(fs);
+}
+
+/* No change has been made before mark_mounted(); an error after it leaves the image not clean. */
+static int begin(struct fs *fs, const char *mounted_at)
+{
+	int r;
+
+	if (fs->read_only)
+		return 0;
+	r = mark_mounted(fs, mounted_at);
+	if (r == 0)
+		r = inode_recover_orphans(fs);
+	if (r == 0)
+		r = commit_start(fs);
+	return r;
+}
+
+int fs_mount(struct bufio_engine *engine, const struct fs_options *o, struct fs **ret_fs)
+{
+	struct fs *fs;
+	int r;
+
+	r = fs_open(engine, o, &fs);
+	if (r < 0)
+		return r;
+	r = check_policy(fs, engine);
+	if (r == 0)
+		r = begin(fs, o->mounted_at);
+	if (r < 0) {
+		fs_close(fs);
+		return r;
+	}
+	*ret_fs = fs;
+	return 0;
+}
+
+int fs_unmount(struct fs *fs)
+{
+	int r = 0;
+
+	commit_end(fs);
+	if (!fs->read_only) {
+		r = inode_store_times(fs);
+		inode_drop_all(fs);
+		if (r == 0)
+			r = bufio_write_dirty_buffers(fs->bufio);
+		if (r == 0)
+			r = mark_clean(fs);
+	}
+	fs_close(fs);
+	return r;
+}
