@@ -10,6 +10,7 @@
  *	check_super.c	 pass 0: the superblock, and the writing of it at the end
  *	check_groups.c	 pass 0: descriptors, itable_mark, the log block
  *	check_inodes.c	 pass 1: each inode by itself, and which blocks it claims
+ *	check_claims.c	 ... and the conflicts over them
  *	check_attrs.c	 its extended attributes
  *	check_remap.c	 pass 1b: mappings written anew, blocks claimed twice
  *	check_dirs.c	 pass 2: the names
@@ -203,6 +204,21 @@ int check_dirs(struct check *c);
 int check_connect(struct check *c);
 int check_links(struct check *c);
 int check_bitmaps(struct check *c);
+
+/* check_claims.c */
+/* An inode in pass 1; d is a copy, stored if it was changed. */
+struct scan {
+	struct check *c;
+	uint64_t ino;
+	struct disk_inode d;
+	struct map map;
+	struct vec others; /* uint64_t: blocks of the index and the attributes */
+	bool changed, remap, cut, reindex;
+	enum map_cut how;
+	size_t dup_from;
+};
+
+int scan_claim(struct scan *s);
 
 /* check_attrs.c: what it claims goes to claims; true in *ret_changed: d was changed. */
 int check_attrs(struct check *c, uint64_t ino, struct disk_inode *d, struct vec *claims);
