@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * FUSE requests become calls of the core, its results replies.  No decision about the
+ * filesystem is made here.
+ *
+ * No state is kept per open file: OPEN and OPENDIR are answered ENOSYS, after which the
+ * kernel asks no more and sends no RELEASE either, not even for CREATE.  What the kernel
+ * knows of an inode is its lookup references; a reply that did not arrive (-ENOENT: the
+ * request was interrupted) gives them back.
+ */
+#include "fuse_ops.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#define FOREVER	    1e9 /* seconds; nobody but the kernel changes the image */
+#define REQUEST_MAX (1024 * 1024)
+
+static struct fs *fs_of(fuse_req_t req)
+{
+	return ((struct front *)fuse_req_userdata(req))->fs;
+}
+
+/* EUCLEAN is no error programs know; ext4 and xfs give it too, and so do we. */
+static void reply(fuse_req_t req, int r)
+{
+	fuse_reply_err(req, -r);
+}
+
+static void stat_of(const struct fs_attr *a, struct stat *st)
+{
+	memset(st, 0, sizeof(*st));
+	st->st_ino = a->ino;
+	st->st_mode = a->mode;
+	st->st_nlink = a->nlink;
+	st->st_uid = a->uid;
+	st->st_gid = a->gid;
+	st->st_rdev = makedev(a->rdev_major, a->rdev_minor);
+	st->st_size = (off_t)a->size;
+	st->st_blksize = 4096;
+	st->st_blocks = (blkcnt_t)a->blocks;
+	st->st_atim = a->atime;
+	st->st_mtim = a->mtime;
+	st->st_ctim = a->ctime;
+}
+
+static void entry_of(const struct fs_attr *a, struct fuse_entry_param *e)
+{
+	memset(e, 0, sizeof(*e));
+	e->ino = a->ino;
+	e->generation = a->generation;
+	e->attr_timeout = FOREVER;
+	e->entry_timeout = FOREVER;
+	stat_of(a, &e->attr);
+}
+
+static void reply_entry(fuse_req_t req, int r, const struct fs_attr *a)
+{
+	struct fs *fs = fs_of(req);
+	struct fuse_entry_param e;
+
+	if (r < 0) {
+		reply(req, r);
+		return;
+	}
+	entry_of(a, &e);
+	if (fuse_reply_entry(req, &e) < 0)
+		fs_forget(fs, a->ino, 1);
+}
+
+static void reply_attr(fuse_req_t req, int r, const struct fs_attr *a)
+{
+	struct stat st;
+
+	if (r < 0) {
+		reply(req, r);
+		return;
+	}
+	stat_of(a, &st);
+	fuse_reply_attr(req, &st, FOREVER);
+}
+
+static void want(struct fuse_conn_info *conn, unsigned flags)
+{
+	conn->want |= conn->capable & flags;
+}
+
+static void op_init(void *userdata, struct fuse_conn_info *conn)
+{
+	struct front *f = userdata;
+
+	/* ATOMIC_O_TRUNC would leave O_TRUNC to an OPEN that is never sent */
+	conn->want &= ~(FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_SPLICE_READ |
+			FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+	want(conn, FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_READDIRPLUS |
+			   FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO |
+			   FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_PARALLEL_DIROPS |
+			   FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_NO_OPENDIR_SUPPORT);
+	conn->max_write = REQUEST_MAX;
+	conn->max_readahead = REQUEST_MAX;
+	conn->max_background = 64;
+	conn->congestion_threshold = 48;
+	conn->time_gran = 1;
+	f->ready(f->ready_context);
+}
+
+static void op_lookup(fuse_req_t req, fuse_ino_t dir, const char *name)
+{
+	struct fs_attr a;
+	int r = fs_lookup(fs_of(req), dir, name, &a);
+
+	if (r == -ENOENT) {
+		struct fuse_entry_param none = {.entry_timeout = FOREVER};
+
+		fuse_reply_entry(req, &none);
+		return;
+	}
+	reply_entry(req, r, &a);
+}
+
+static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nr)
+{
+	fs_forget(fs_of(req), ino, nr);
+	fuse_reply_none(req);
+}
+
+static void op_forget_multi(fuse_req_t req, size_t nr, struct fuse_forget_data *list)
+{
+	for (size_t i = 0; i < nr; i++)
+		fs_forget(fs_of(req), list[i].ino, list[i].nlookup);
+	fuse_reply_none(req);
+}
+
+static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct fs_attr a;
+	int r = fs_getattr(fs_of(req), ino, &a);
+
+	reply_attr(req, r, &a);
+}
+
+static unsigned set_mask(int to_set)
+{
+	static const struct {
+		int fuse;
+		unsigned fs;
+	} map[] = {
+		{FUSE_SET_ATTR_MODE, FS_SET_MODE},
+		{FUSE_SET_ATTR_UID, FS_SET_UID},
+		{FUSE_SET_ATTR_GID, FS_SET_GID},
+		{FUSE_SET_ATTR_SIZE, FS_SET_SIZE},
+		{FUSE_SET_ATTR_ATIME, FS_SET_ATIME},
+		{FUSE_SET_ATTR_MTIME, FS_SET_MTIME},
+		{FUSE_SET_ATTR_CTIME, FS_SET_CTIME},
+		{FUSE_SET_ATTR_ATIME_NOW, FS_SET_ATIME_NOW},
+		{FUSE_SET_ATTR_MTIME_NOW, FS_SET_MTIME_NOW},
+	};
+	unsigned mask = 0;
+
+	for (size_t i = 0; i < sizeof(map) / sizeof(map[0]); i++)
+		if (to_set & map[i].fuse)
+			mask |= map[i].fs;
+	/* the kernel sends ATIME along with ATIME_NOW */
+	if (mask & FS_SET_ATIME_NOW)
+		mask &= ~FS_SET_ATIME;
+	if (mask & FS_SET_MTIME_NOW)
+		mask &= ~FS_SET_MTIME;
+	return mask;
+}
+
+static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
+		       struct fuse_file_info *fi)
+{
+	struct fs_attr a = {
+		.mode = st->st_mode,
+		.uid = st->st_uid,
+		.gid = st->st_gid,
+		.size = (uint64_t)st->st_size,
+		.atime = st->st_atim,
+		.mtime = st->st_mtim,
+		.ctime = st->st_ctim,
+	};
+	struct fs_attr now;
+	int r = fs_setattr(fs_of(req), ino, &a, set_mask(to_set), &now);
+
+	reply_attr(req, r, &now);
+}
+
+static void op_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+	char target[PATH_MAX + 1];
+	ssize_t n = fs_readlink(fs_of(req), ino, target, PATH_MAX);
+
+	if (n < 0) {
+		reply(req, (int)n);
+		return;
+	}
+	target[n] = '\0';
+	fuse_reply_readlink(req, target);
+}
+
+/* The kernel has applied the umask. */
+static int make(fuse_req_t req, fuse_ino_t dir, const char *name, struct fs_new *what,
+		struct fs_attr *ret_attr)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+
+	what->uid = ctx->uid;
+	what->gid = ctx->gid;
+	return fs_make(fs_of(req), dir, name, what, ret_attr);
+}
+
+static void op_mknod(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode, dev_t rdev)
+{
+	struct fs_new what = {.mode = mode, .rdev_major = major(rdev), .rdev_minor = minor(rdev)};
+	struct fs_attr a;
+	int r = make(req, dir, name, &what, &a);
+
+	reply_entry(req, r, &a);
+}
+
+static void op_mkdir(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode)
+{
+	struct fs_new what = {.mode = S_IFDIR | (mode & 07777)};
+	struct fs_attr a;
+	int r = make(req, dir, name, &what, &a);
+
+	reply_entry(req, r, &a);
+}
+
+static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t dir, const char *name)
+{
+	struct fs_new what = {.mode = S_IFLNK | 0777, .target = target};
+	struct fs_attr a;
+	int r = make(req, dir, name, &what, &a);
+
+	reply_entry(req, r, &a);
+}
+
+static void op_create(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode,
+		      struct fuse_file_info *fi)
+{
+	struct fs_new what = {.mode = S_IFREG | (mode & 07777)};
+	struct fs *fs = fs_of(req);
+	struct fuse_entry_param e;
+	struct fs_attr a;
+	int r = make(req, dir, name, &what, &a);
+
+	if (r < 0) {
+		reply(req, r);
+		return;
+	}
+	entry_of(&a, &e);
+	fi->fh = 0;
+	fi->keep_cache = 1;
+	if (fuse_reply_create(req, &e, fi) < 0)
+		fs_forget(fs, a.ino, 1);
+}
+
+static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t dir, const char *name)
+{
+	struct fs_attr a;
+	int r = fs_link(fs_of(req), ino, dir, name, &a);
+
+	reply_entry(req, r, &a);
+}
+
+static void op_unlink(fuse_req_t req, fuse_ino_t dir, const char *name)
+{
+	reply(req, fs_unlink(fs_of(req), dir, name));
+}
+
+static void op_rmdir(fuse_req_t req, fuse_ino_t dir, const char *name)
+{
+	reply(req, fs_rmdir(fs_of(req), dir, name));
+}
+
+static void op_rename(fuse_req_t req, fuse_ino_t old_dir, const char *old_name, fuse_ino_t new_dir,
+		      const char *new_name, unsigned flags)
+{
+	reply(req, fs_rename(fs_of(req), old_dir, old_name, new_dir, new_name, flags));
+}
+
+static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	fuse_reply_err(req, ENOSYS);
+}
+
+/* Not malloc() alone: an aligned buffer lets the core read the device right into it. */
+static void *buffer_get(size_t size)
+{
+	return aligned_alloc(4096, (size + 4095) & ~(size_t)4095);
+}
+
+static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+		    struct fuse_file_info *fi)
+{
+	void *data = buffer_get(size);
+	ssize_t n;
+
+	if (!data) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	n = fs_read(fs_of(req), ino, (uint64_t)offset, data, size);
+	if (n < 0)
+		reply(req, (int)n);
+	else
+		fuse_reply_buf(req, data, (size_t)n);
+	free(data);
+}
+
+static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
+		     struct fuse_file_info *fi)
+{
+	ssize_t n = fs_write(fs_of(req), ino, (uint64_t)offset, data, size);
+
+	if (n < 0)
+		reply(req, (int)n);
+	else
+		fuse_reply_write(req, (size_t)n);
+}
+
+static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	reply(req, fs_fsync(fs_of(req), ino, datasync != 0));
+}
+
+/* A listing in the making: the reply's buffer, filled until an entry does not fit. */
+struct listing {
+	fuse_req_t req;
+	char *data;
+	size_t size, used;
+	bool plus;
+	int error;
+};
+
+static bool is_dot(const char *name)
+{
+	return !strcmp(name, ".") || !strcmp(name, "..");
+}
+
+static int fill_plain(struct listing *l, const struct fs_dirent *d)
+{
+	struct stat st = {.st_ino = d->ino, .st_mode = DTTOIF(d->type)};
+	size_t n = fuse_add_direntry(l->req, l->data + l->used, l->size - l->used, d->name, &st,
+				     (off_t)d->cookie);
+
+	if (n > l->size - l->used)
+		return 1;
+	l->used += n;
+	return 0;
+}
+
+/* The kernel takes a reference for each entry but "." and ".."; so only for those that fit. */
+static int fill_plus(struct listing *l, const struct fs_dirent *d)
+{
+	struct fuse_entry_param e = {.attr = {.st_ino = d->ino, .st_mode = DTTOIF(d->type)}};
+	size_t left = l->size - l->used;
+	struct fs_attr a;
+	int r;
+
+	if (fuse_add_direntry_plus(l->req, NULL, 0, d->name, NULL, 0) > left)
+		return 1;
+	if (!is_dot(d->name)) {
+		r = fs_lookup_child(fs_of(l->req), d->ino, &a);
+		if (r < 0) {
+			l->error = r;
+			return 1;
+		}
+		entry_of(&a, &e);
+	}
+	l->used += fuse_add_direntry_plus(l->req, l->data + l->used, left, d->name, &e,
+					  (off_t)d->cookie);
+	return 0;
+}
+
+static int fill(void *context, const struct fs_dirent *d)
+{
+	struct listing *l = context;
+
+	return l->plus ? fill_plus(l, d) : fill_plain(l, d);
+}
+
+static void list(fuse_req_t req, fuse_ino_t dir, size_t size, off_t cookie, bool plus)
+{
+	struct listing l = {.req = req, .size = size, .plus = plus};
+	int r;
+
+	l.data = buffer_get(size);
+	if (!l.data) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	r = fs_readdir(fs_of(req), dir, (uint64_t)cookie, fill, &l);
+	if (l.error < 0)
+		r = l.error;
+	/* what is in the buffer holds references: it must go out; the error comes again */
+	if (r < 0 && l.used == 0)
+		reply(req, r);
+	else
+		fuse_reply_buf(req, l.data, l.used);
+	free(l.data);
+}
+
+static void op_readdir(fuse_req_t req, fuse_ino_t dir, size_t size, off_t cookie,
+		       struct fuse_file_info *fi)
+{
+	list(req, dir, size, cookie, false);
+}
+
+static void op_readdirplus(fuse_req_t req, fuse_ino_t dir, size_t size, off_t cookie,
+			   struct fuse_file_info *fi)
+{
+	list(req, dir, size, cookie, true);
+}
+
+static void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	struct fs_statfs s;
+	struct statvfs v = {.f_namemax = 255};
+
+	fs_statfs(fs_of(req), &s);
+	v.f_bsize = s.block_bytes;
+	v.f_frsize = s.block_bytes;
+	v.f_blocks = s.blocks;
+	v.f_bfree = s.free_blocks;
+	v.f_bavail = s.free_blocks;
+	v.f_files = s.inodes;
+	v.f_ffree = s.free_inodes;
+	v.f_favail = s.free_inodes;
+	fuse_reply_statfs(req, &v);
+}
+
+/*
+ * flush, release, access, the xattr calls, lseek, fallocate and locks are absent: libfuse
+ * answers ENOSYS once, and the kernel does without or does it by itself.
+ */
+const struct fuse_lowlevel_ops front_ops = {
+	.init = op_init,
+	.lookup = op_lookup,
+	.forget = op_forget,
+	.forget_multi = op_forget_multi,
+	.getattr = op_getattr,
+	.setattr = op_setattr,
+	.readlink = op_readlink,
+	.mknod = op_mknod,
+	.mkdir = op_mkdir,
+	.symlink = op_symlink,
+	.create = op_create,
+	.link = op_link,
+	.unlink = op_unlink,
+	.rmdir = op_rmdir,
+	.rename = op_rename,
+	.open = op_open,
+	.opendir = op_open,
+	.read = op_read,
+	.write = op_write,
+	.fsync = op_fsync,
+	.fsyncdir = op_fsync,
+	.readdir = op_readdir,
+	.readdirplus = op_readdirplus,
+	.statfs = op_statfs,
+};

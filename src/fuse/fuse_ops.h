@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef FUSE_OPS_H
+#define FUSE_OPS_H
+
+#define FUSE_USE_VERSION 314
+#include <fuse_lowlevel.h>
+
+#include "fs.h"
+
+/* What the requests share; the session's user data. */
+struct front {
+	struct fs *fs;
+	void (*ready)(void *context); /* the kernel and we have agreed: the mount is usable */
+	void *ready_context;
+	uint64_t init_unique; /* of the INIT request */
+};
+
+extern const struct fuse_lowlevel_ops front_ops;
+
+#endif

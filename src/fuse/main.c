@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * bufs: claim the image, mount the core on it, mount it through FUSE, serve.  As mount.fuse.bufs it is
+ * the helper of mount(8), as umount.fuse.bufs that of umount(8).
+ */
+#include "daemon.h"
+#include "fsck.h"
+#include "options.h"
+#include "session.h"
+#include "../../tools/common.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <unistd.h>
+
+/* mount(8) */
+#define EXIT_USER   1
+#define EXIT_SYSTEM 2
+#define EXIT_MOUNT  32
+
+struct mount {
+	struct options o;
+	char source[PATH_MAX], dir[PATH_MAX];
+	bool block_device;
+	int ready_fd;
+	struct image_lock lock;
+	struct bufio_engine *engine;
+	struct front front;
+};
+
+static const char *reason(int r)
+{
+	switch (r) {
+	case -EMEDIUMTYPE:
+		return "holds no bufs filesystem";
+	case -EPROTONOSUPPORT:
+		return "has a version or features this bufs does not know";
+	case -EUCLEAN:
+		return "is damaged: run fsck.bufs";
+	case -EBUSY:
+		return "is in use";
+	case -EFBIG:
+		return "is smaller than the filesystem in it";
+	case -EROFS:
+		return "can only be mounted read-only (-o ro)";
+	case -ENOTBLK:
+		return "is neither a file nor a block device";
+	default:
+		return strerror(-r);
+	}
+}
+
+static int complain(const char *what, int r)
+{
+	fprintf(stderr, "bufs: %s: %s\n", what, reason(r));
+	return EXIT_MOUNT;
+}
+
+static void ready(void *context)
+{
+	struct mount *m = context;
+
+	daemon_ready(m->ready_fd);
+	m->ready_fd = -1;
+}
+
+/* fuse_opt's escape, for commas in a path. */
+static void escape(const char *in, char *out, size_t size)
+{
+	char *end = out + size - 2;
+
+	for (; *in && out < end; in++) {
+		if (*in == ',' || *in == '\\')
+			*out++ = '\\';
+		*out++ = *in;
+	}
+	*out = '\0';
+}
+
+static int preen(struct mount *m)
+{
+	struct check_options o = {.mode = CHECK_PREEN};
+	struct check_result result;
+	int r;
+
+	syslog(LOG_NOTICE, "%s was not cleanly unmounted: checking", m->source);
+	r = check_fs(m->engine, &o, &result);
+	if (r < 0)
+		return r;
+	if (result.problems)
+		syslog(LOG_NOTICE, "%s: %llu problems, %llu mended", m->source,
+		       (unsigned long long)result.problems, (unsigned long long)result.repaired);
+	return result.problems == result.repaired ? 0 : -EUCLEAN;
+}
+
+static int open_fs(struct mount *m)
+{
+	const struct bufio_engine_options eo = {.read_only = m->o.fs.read_only,
+						.offset_bytes = m->o.offset,
+						.size_bytes = m->o.sizelimit};
+	int r = bufio_engine_open(m->source, &eo, &m->engine);
+
+	if (r < 0)
+		return r;
+	m->o.fs.mounted_at = m->dir;
+	r = fs_mount(m->engine, &m->o.fs, &m->front.fs);
+	if (r == -ESTALE) {
+		r = preen(m);
+		if (r == 0)
+			r = fs_mount(m->engine, &m->o.fs, &m->front.fs);
+	}
+	if (r < 0)
+		bufio_engine_destroy(m->engine);
+	return r;
+}
+
+static struct fuse_session *new_session(struct mount *m)
+{
+	char name[2 * PATH_MAX], list[2 * PATH_MAX + 1024];
+	char *argv[] = {"bufs", "-o", list, NULL, NULL};
+	struct fuse_args args = {.argc = m->o.debug ? 4 : 3, .argv = argv};
+	struct fs_statfs s;
+	bool all = m->o.allow_other || (geteuid() == 0 && !m->o.allow_root);
+
+	if (m->o.debug)
+		argv[3] = "-d";
+	fs_statfs(m->front.fs, &s);
+	escape(m->source, name, sizeof(name));
+	snprintf(list, sizeof(list), "fsname=%s,subtype=bufs,default_permissions%s%s%s%s%s", name,
+		 m->o.fs.read_only ? ",ro" : "", m->o.fs.atime == FS_ATIME_NEVER ? ",noatime" : "",
+		 all ? ",allow_other" : "", m->o.allow_root ? ",allow_root" : "", m->o.kernel);
+	if (m->block_device && geteuid() == 0)
+		snprintf(list + strlen(list), sizeof(list) - strlen(list), ",blkdev,blksize=%u",
+			 s.block_bytes < 4096 ? s.block_bytes : 4096);
+	return fuse_session_new(&args, &front_ops, sizeof(front_ops), &m->front);
+}
+
+/* Returns the exit code; the filesystem is unmounted then. */
+static int serve(struct mount *m)
+{
+	struct fuse_session *se = new_session(m);
+	int r;
+
+	if (!se) {
+		fs_unmount(m->front.fs);
+		return EXIT_USER;
+	}
+	if (fuse_session_mount(se, m->dir) != 0) {
+		fs_unmount(m->front.fs);
+		fuse_session_destroy(se);
+		return EXIT_MOUNT;
+	}
+	r = session_hook(se);
+	if (r == 0) {
+		daemon_harden();
+		r = session_run(se, &m->front, m->o.threads, m->dir);
+	}
+	fuse_session_unmount(se);
+	fuse_session_destroy(se);
+	if (r == 0)
+		return 0;
+	syslog(LOG_ERR, "%s: data was lost at unmount: %s", m->source, strerror(-r));
+	return complain(m->source, r);
+}
+
+static int mount_image(struct mount *m)
+{
+	int r = image_claim_for_mount(m->source, !m->o.fs.read_only, &m->lock);
+
+	if (r < 0)
+		return complain(m->source, r);
+	r = open_fs(m);
+	if (r < 0)
+		return complain(m->source, r);
+	r = serve(m);
+	bufio_engine_destroy(m->engine);
+	return r;
+}
+
+/* All that can be known before anything is touched. */
+static int examine(struct mount *m)
+{
+	struct stat st;
+
+	if (!realpath(m->o.source, m->source))
+		return complain(m->o.source, -errno);
+	if (!realpath(m->o.mountpoint, m->dir))
+		return complain(m->o.mountpoint, -errno);
+	if (stat(m->dir, &st) == 0 && !S_ISDIR(st.st_mode))
+		return complain(m->dir, -ENOTDIR);
+	if (stat(m->source, &st) < 0)
+		return complain(m->source, -errno);
+	m->block_device = S_ISBLK(st.st_mode);
+	return -1;
+}
+
+static int refuse_mounted(const struct mount *m)
+{
+	char dir[PATH_MAX];
+
+	if (!mounted_at(m->source, dir, sizeof(dir)))
+		return -1;
+	fprintf(stderr, "bufs: %s is already mounted on %s\n", m->source, dir);
+	return EXIT_MOUNT;
+}
+
+static void block_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+/*
+ * umount(8) leaves it to us, for a plain FUSE mount of root's: the unmount of an image file returns
+ * before the daemon has written its data, so wait for its claim to end.
+ */
+static int unmount(int argc, char **argv)
+{
+	char source[PATH_MAX], dir[PATH_MAX];
+	struct image_lock lock;
+	int flags = UMOUNT_NOFOLLOW, option, r;
+	bool known;
+
+	while ((option = getopt(argc, argv, "nlfvrt:N:")) >= 0)
+		flags |= option == 'l' ? MNT_DETACH : option == 'f' ? MNT_FORCE : 0;
+	if (optind >= argc || !realpath(argv[optind], dir))
+		return EXIT_USER;
+	known = mounted_source(dir, source, sizeof(source));
+	if (umount2(dir, flags) < 0)
+		return complain(dir, -errno);
+	if (!known || flags & MNT_DETACH)
+		return 0;
+	r = image_claim_for_mount(source, false, &lock);
+	return r == -EBUSY ? complain(source, r) : 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct mount m = {.ready_fd = -1};
+	const char *slash = strrchr(argv[0], '/'), *program = slash ? slash + 1 : argv[0];
+	int r, code;
+
+	if (!strncmp(program, "umount.", 7))
+		return unmount(argc, argv);
+	m.o.helper = !strncmp(program, "mount.", 6);
+	r = options_parse(&m.o, argc, argv);
+	if (r < 0)
+		r = examine(&m);
+	if (r < 0)
+		r = refuse_mounted(&m);
+	if (r >= 0)
+		return r;
+	if (m.o.fake)
+		return 0;
+	m.front.ready = ready;
+	m.front.ready_context = &m;
+	openlog("bufs", LOG_PID, LOG_DAEMON);
+	if (!m.o.foreground) {
+		r = daemon_fork(&code, &m.ready_fd);
+		if (r < 0) {
+			complain("fork", r);
+			return EXIT_SYSTEM;
+		}
+		if (r == 0)
+			return code;
+	}
+	block_signals();
+	return mount_image(&m);
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The receive loop.  Our own, because libfuse 3.14 does not know SYNCFS (it would answer
+ * ENOSYS, which the kernel takes for success and never asks again), forgets PARALLEL_DIROPS in its
+ * INIT reply, and because a DESTROY must be answered only when all is on the disk: umount(8)
+ * of a fuseblk mount waits for it.
+ */
+#include "session.h"
+
+#include <errno.h>
+#include <linux/fuse.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define OPCODE_SYNCFS 50u
+
+struct loop {
+	struct fuse_session *se;
+	struct front *front;
+	pthread_rwlock_t gate; /* shared: a request runs; exclusive: the end of front->fs */
+	int result;	       /* of fs_unmount(); gate */
+	const char *mountpoint;
+};
+
+static ssize_t hook_writev(int fd, struct iovec *iov, int count, void *userdata)
+{
+	const struct front *f = userdata;
+	const struct fuse_out_header *out = iov[0].iov_base;
+
+	/* the core locks directories itself: the kernel need not serialise lookups in one */
+	if (count > 1 && out->unique == f->init_unique && out->error == 0) {
+		struct fuse_init_out *init = iov[1].iov_base;
+
+		init->flags |= FUSE_PARALLEL_DIROPS;
+	}
+	return writev(fd, iov, count);
+}
+
+static ssize_t hook_read(int fd, void *data, size_t size, void *userdata)
+{
+	return read(fd, data, size);
+}
+
+int session_hook(struct fuse_session *se)
+{
+	static const struct fuse_custom_io io = {.writev = hook_writev, .read = hook_read};
+
+	return fuse_session_custom_io(se, &io, fuse_session_fd(se));
+}
+
+static void answer(const struct loop *l, uint64_t unique, int r)
+{
+	struct fuse_out_header out = {.len = sizeof(out), .error = r, .unique = unique};
+	/* fails only when the request or the mount is gone */
+	ssize_t n = write(fuse_session_fd(l->se), &out, sizeof(out));
+
+	(void)n;
+}
+
+static void end_fs(struct loop *l)
+{
+	pthread_rwlock_wrlock(&l->gate);
+	if (l->front->fs)
+		l->result = fs_unmount(l->front->fs);
+	l->front->fs = NULL;
+	pthread_rwlock_unlock(&l->gate);
+}
+
+static void process(struct loop *l, const struct fuse_buf *buf)
+{
+	const struct fuse_in_header *in = buf->mem;
+
+	pthread_rwlock_rdlock(&l->gate);
+	if (!l->front->fs) {
+		/* a FORGET that DESTROY overtook; nothing else comes this late */
+		if (in->opcode != FUSE_FORGET && in->opcode != FUSE_BATCH_FORGET)
+			answer(l, in->unique, -ENODEV);
+	} else if (in->opcode == OPCODE_SYNCFS) {
+		answer(l, in->unique, fs_sync(l->front->fs));
+	} else {
+		if (in->opcode == FUSE_INIT)
+			l->front->init_unique = in->unique;
+		fuse_session_process_buf(l->se, buf);
+	}
+	pthread_rwlock_unlock(&l->gate);
+}
+
+static void *worker(void *context)
+{
+	struct loop *l = context;
+	struct fuse_buf buf = {.mem = NULL};
+
+	while (!fuse_session_exited(l->se)) {
+		const struct fuse_in_header *in;
+		int n = fuse_session_receive_buf(l->se, &buf);
+
+		if (n == -EINTR || n == -EAGAIN || n == -ENOENT)
+			continue;
+		if (n <= 0)
+			break;
+		in = buf.mem;
+		if (in->opcode == FUSE_DESTROY) {
+			end_fs(l);
+			answer(l, in->unique, l->result);
+			continue;
+		}
+		process(l, &buf);
+	}
+	free(buf.mem);
+	return NULL;
+}
+
+void session_detach(const char *mountpoint)
+{
+	pid_t pid;
+
+	if (geteuid() == 0) {
+		umount2(mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW);
+		return;
+	}
+	pid = fork();
+	if (pid == 0) {
+		execlp("fusermount3", "fusermount3", "-u", "-q", "-z", "--", mountpoint,
+		       (char *)NULL);
+		_exit(1);
+	}
+	if (pid > 0)
+		waitpid(pid, NULL, 0);
+}
+
+/* The signals come here and nowhere else. */
+static void *signals(void *context)
+{
+	struct loop *l = context;
+	sigset_t set;
+	int signal;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	while (sigwait(&set, &signal) == 0) {
+		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+		session_detach(l->mountpoint);
+		pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+	}
+	return NULL;
+}
+
+int session_run(struct fuse_session *se, struct front *f, unsigned nr_threads,
+		const char *mountpoint)
+{
+	struct loop l = {.se = se, .front = f, .mountpoint = mountpoint};
+	pthread_t signal_thread, *threads = calloc(nr_threads, sizeof(*threads));
+	unsigned n = 0;
+	int r;
+
+	if (!threads)
+		return -ENOMEM;
+	pthread_rwlock_init(&l.gate, NULL);
+	r = -pthread_create(&signal_thread, NULL, signals, &l);
+	if (r < 0)
+		goto free_threads;
+	/* with fewer threads than asked for it still works */
+	while (n + 1 < nr_threads && pthread_create(&threads[n], NULL, worker, &l) == 0)
+		n++;
+	worker(&l);
+	while (n > 0)
+		pthread_join(threads[--n], NULL);
+	pthread_cancel(signal_thread);
+	pthread_join(signal_thread, NULL);
+	end_fs(&l);
+	r = l.result;
+free_threads:
+	pthread_rwlock_destroy(&l.gate);
+	free(threads);
+	return r;
+}
