@@ -102,13 +102,19 @@ static const struct found *choose(const struct check *c, const struct found *fir
 	return le64_get(copy->super.head.seq) > le64_get(first->super.head.seq) ? copy : first;
 }
 
-/* Does the other one describe another filesystem, or another time of this one? */
+static void forget_times(struct disk_super *s)
+{
+	s->head = (struct disk_head){.seq = s->head.seq};
+	s->made_time = s->mount_time = s->write_time = s->check_time = le64_make(0);
+}
+
+/* Does the other one describe another filesystem, or another state of this one? */
 static bool supers_differ(const struct disk_super *a, const struct disk_super *b)
 {
 	struct disk_super x = *a, y = *b;
 
-	x.head = y.head = (struct disk_head){.seq = a->head.seq};
-	y.head.seq = b->head.seq;
+	forget_times(&x);
+	forget_times(&y);
 	return memcmp(&x, &y, sizeof(x)) != 0;
 }
 

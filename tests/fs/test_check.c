@@ -5,6 +5,7 @@
  */
 #include <check.h>
 #include <errno.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,8 @@
 #include "craft.h"
 #include "damage.h"
 #include "fsck.h"
+#include "mkfs.h"
+#include "super.h"
 
 /* What a check said. */
 struct heard {
@@ -66,6 +69,21 @@ struct walk {
 	uint64_t dirs[64];
 };
 
+static void read_contents(struct fs *fs, const struct fs_attr *attr)
+{
+	char data[4096];
+	ssize_t n = 1;
+
+	if (S_ISLNK(attr->mode))
+		ck_assert_int_gt(fs_readlink(fs, attr->ino, data, sizeof(data)), 0);
+	if (!S_ISREG(attr->mode))
+		return;
+	for (uint64_t at = 0; at < (1 << 20) && n > 0; at += (uint64_t)n) {
+		n = fs_read(fs, attr->ino, at, data, sizeof(data));
+		ck_assert_int_ge(n, 0);
+	}
+}
+
 static int walk_entry(void *context, const struct fs_dirent *e)
 {
 	struct walk *w = context;
@@ -81,11 +99,29 @@ static int walk_entry(void *context, const struct fs_dirent *e)
 		w->dirs[w->nr_left++] = e->ino;
 		return 0;
 	}
+	read_contents(w->fs, &attr);
 	fs_forget(w->fs, e->ino, 1);
 	return 0;
 }
 
-/* Everything can be read: each name of each directory, and it mounts and unmounts. */
+/* A new name finds space and, by its index, itself. */
+static void use_dir(struct fs *fs, uint64_t dir)
+{
+	struct fs_new what = {.mode = S_IFREG | 0600};
+	struct fs_attr made, found;
+
+	/* chattr +i and +a survive a check */
+	if (fs_getattr(fs, dir, &found) == 0 && found.flags & (FS_IMMUTABLE_FL | FS_APPEND_FL))
+		return;
+	ck_assert_int_eq(fs_make(fs, dir, "a new file with a name", &what, &made), 0);
+	ck_assert_int_eq(fs_write(fs, made.ino, 5000, "x", 1), 1);
+	ck_assert_int_eq(fs_lookup(fs, dir, "a new file with a name", &found), 0);
+	ck_assert_uint_eq(made.ino, found.ino);
+	ck_assert_int_eq(fs_unlink(fs, dir, "a new file with a name"), 0);
+	fs_forget(fs, made.ino, 2);
+}
+
+/* It mounts, everything in it can be read, and every directory takes a new name. */
 static void walk(struct craft *c)
 {
 	struct walk w = {.nr_left = 1, .dirs = {I_ROOT}};
@@ -98,6 +134,7 @@ static void walk(struct craft *c)
 		uint64_t ino = w.dirs[--w.nr_left];
 
 		ck_assert_int_eq(fs_readdir(w.fs, ino, 0, walk_entry, &w), 0);
+		use_dir(w.fs, ino);
 		if (ino != I_ROOT)
 			fs_forget(w.fs, ino, 1);
 	}
@@ -348,6 +385,91 @@ START_TEST(any_bytes_are_survived_and_mended)
 }
 END_TEST
 
+#define USED_FILES 400
+
+/* Many operations of the filesystem itself. */
+static void use(struct fs *fs, uint64_t seed)
+{
+	char name[64], data[3000];
+	struct fs_attr attr;
+
+	memset(data, 'd', sizeof(data));
+	for (unsigned i = 0; i < USED_FILES * 4; i++) {
+		uint64_t n = next_random(&seed);
+		struct fs_new what = {.mode = S_IFREG | 0644};
+
+		sprintf(name, "file with a number %u", (unsigned)(n % USED_FILES));
+		if (fs_lookup(fs, I_ROOT, name, &attr) == 0) {
+			if (n >> 20 & 1)
+				ck_assert_int_eq(fs_unlink(fs, I_ROOT, name), 0);
+			else
+				ck_assert_int_gt(fs_write(fs, attr.ino, (n >> 24) % 200000, data,
+							  1 + (n >> 40) % sizeof(data)),
+						 0);
+			attr.size = (n >> 24) % 100000;
+			if ((n >> 21 & 7) == 0)
+				ck_assert_int_eq(
+					fs_setattr(fs, attr.ino, &attr, FS_SET_SIZE, &attr), 0);
+		} else {
+			if ((n >> 22 & 7) == 0)
+				what.mode = S_IFDIR | 0755;
+			if (S_ISREG(what.mode) || (n & 1))
+				ck_assert_int_eq(fs_make(fs, I_ROOT, name, &what, &attr), 0);
+			else
+				continue;
+			if (S_ISDIR(what.mode))
+				ck_assert_int_eq(fs_rmdir(fs, I_ROOT, name), 0);
+		}
+		fs_forget(fs, attr.ino, 1);
+	}
+}
+
+START_TEST(what_the_filesystem_makes_is_in_order)
+{
+	static const unsigned block_bytes[] = {1024, 4096, 65536};
+	struct mkfs_options m = {.block_bytes = block_bytes[_i], .hash_seed = 9, .uuid = {3}};
+	struct craft c = {0};
+	struct fs_options o;
+	struct fs *fs;
+
+	ck_assert_int_eq(bufio_engine_mem_create(64 << 20, 512, &c.engine), 0);
+	ck_assert_int_eq(mkfs_format(c.engine, &m, &c.geo), 0);
+	assert_clean(&c);
+	fs_options_init(&o);
+	o.commit_ms = 0;
+	ck_assert_int_eq(fs_mount(c.engine, &o, &fs), 0);
+	use(fs, (uint64_t)_i + 5);
+	ck_assert_int_eq(fs_unmount(fs), 0);
+	assert_clean(&c);
+	bufio_engine_destroy(c.engine);
+}
+END_TEST
+
+/* As a crash right after a sync leaves it. */
+START_TEST(a_synced_image_that_is_mounted_preens_clean)
+{
+	struct mkfs_options m = {.hash_seed = 9, .uuid = {3}};
+	struct craft c = {0};
+	struct fs_options o;
+	struct heard h;
+	struct fs *fs;
+
+	ck_assert_int_eq(bufio_engine_mem_create(64 << 20, 512, &c.engine), 0);
+	ck_assert_int_eq(mkfs_format(c.engine, &m, &c.geo), 0);
+	fs_options_init(&o);
+	o.commit_ms = 0;
+	ck_assert_int_eq(fs_mount(c.engine, &o, &fs), 0);
+	use(fs, 77);
+	ck_assert_int_eq(fs_sync(fs), 0);
+	check(&c, CHECK_PREEN, "unclean", &h);
+	ck_assert(h.found);
+	ck_assert_msg(h.result.problems == 1 && h.result.repaired == 1, "found:\n%s", h.text);
+	fs_close(fs);
+	assert_clean(&c);
+	bufio_engine_destroy(c.engine);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("check");
@@ -366,6 +488,8 @@ int main(void)
 	tcase_add_test(t, unknown_features_are_left_alone);
 	tcase_add_test(t, the_lost_are_found_under_their_numbers);
 	tcase_add_loop_test(t, any_bytes_are_survived_and_mended, 0, 300);
+	tcase_add_loop_test(t, what_the_filesystem_makes_is_in_order, 0, 3);
+	tcase_add_test(t, a_synced_image_that_is_mounted_preens_clean);
 	suite_add_tcase(suite, t);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
