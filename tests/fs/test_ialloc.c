@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Inode numbers: every one once, near their directory, and the table grows with them. */
+#include "image.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ialloc.h"
+
+#define SIZE (UINT64_C(24) << 20) /* four groups at 1 KiB */
+
+static struct image i;
+
+static void setup(void)
+{
+	image_init_mounted(&i, SIZE, 1024);
+}
+
+static void teardown(void)
+{
+	image_finish(&i);
+}
+
+static int take(uint64_t dir, bool is_dir, uint64_t *ino)
+{
+	struct txn t;
+	int r;
+
+	ck_assert_int_eq(txn_start(i.fs, 0, &t), 0);
+	r = ialloc_alloc(&t, dir, is_dir, ino);
+	txn_stop(&t);
+	return r;
+}
+
+static int give(uint64_t ino, bool is_dir)
+{
+	struct txn t;
+	int r;
+
+	ck_assert_int_eq(txn_start(i.fs, 0, &t), 0);
+	r = ialloc_free(&t, ino, is_dir);
+	txn_stop(&t);
+	return r;
+}
+
+START_TEST(every_number_is_given_once)
+{
+	uint64_t nr = geo_nr_inodes(&i.geo), left = atomic_load(&i.fs->free_inodes), ino;
+	uint8_t *used = calloc(1, nr + 1);
+
+	ck_assert_uint_eq(left, nr - 1);
+	used[INODE_ROOT] = 1;
+	for (; left; left--) {
+		ck_assert_int_eq(take(INODE_ROOT, false, &ino), 0);
+		ck_assert(ino >= 1 && ino <= nr);
+		ck_assert_uint_eq(used[ino]++, 0);
+	}
+	ck_assert_int_eq(take(INODE_ROOT, false, &ino), -ENOSPC);
+	image_remount(&i);
+	ck_assert_uint_eq(atomic_load(&i.fs->free_inodes), 0);
+	for (ino = 2; ino <= nr; ino++)
+		ck_assert_int_eq(give(ino, false), 0);
+	ck_assert_uint_eq(atomic_load(&i.fs->free_inodes), nr - 1);
+	free(used);
+}
+END_TEST
+
+START_TEST(consecutive_files_share_a_table_block)
+{
+	uint64_t first, ino;
+
+	ck_assert_int_eq(take(INODE_ROOT, false, &first), 0);
+	for (unsigned k = 1; k < 20; k++) {
+		ck_assert_int_eq(take(INODE_ROOT, false, &ino), 0);
+		ck_assert_uint_eq(ino, first + k);
+	}
+}
+END_TEST
+
+START_TEST(freed_number_is_used_again)
+{
+	uint64_t ino[10], again;
+
+	for (unsigned k = 0; k < 10; k++)
+		ck_assert_int_eq(take(INODE_ROOT, false, &ino[k]), 0);
+	ck_assert_int_eq(give(ino[3], false), 0);
+	ck_assert_int_eq(take(INODE_ROOT, false, &again), 0);
+	ck_assert_uint_eq(again, ino[3]);
+}
+END_TEST
+
+START_TEST(directories_of_the_root_are_spread)
+{
+	unsigned groups = 0, seen = 0;
+	uint64_t ino, sub, file;
+
+	for (uint32_t k = 0; k < i.geo.nr_groups; k++) {
+		uint32_t g;
+
+		ck_assert_int_eq(take(INODE_ROOT, true, &ino), 0);
+		g = geo_group_of_ino(&i.geo, ino);
+		groups += !(seen & 1u << g);
+		seen |= 1u << g;
+		ck_assert_int_eq(take(ino, true, &sub), 0);
+		ck_assert_int_eq(take(ino, false, &file), 0);
+		ck_assert_uint_eq(geo_group_of_ino(&i.geo, sub), g);
+		ck_assert_uint_eq(geo_group_of_ino(&i.geo, file), g);
+	}
+	ck_assert_uint_gt(groups, 1);
+}
+END_TEST
+
+START_TEST(mark_is_raised_by_one_block)
+{
+	struct group *gr = &i.fs->groups[0];
+	uint32_t per = i.geo.inodes_per_block;
+	struct bufio_buffer *b;
+	uint64_t ino;
+
+	ck_assert_uint_eq(gr->itable_mark, per);
+	ck_assert_int_eq(ialloc_table_block(i.fs, per + 1, &b), -ENOENT);
+	for (uint32_t k = 1; k < per; k++)
+		ck_assert_int_eq(take(INODE_ROOT, false, &ino), 0);
+	ck_assert_uint_eq(gr->itable_mark, per);
+	ck_assert_int_eq(take(INODE_ROOT, false, &ino), 0);
+	ck_assert_uint_eq(gr->itable_mark, 2 * per);
+	ck_assert_uint_eq(ino, per + 1);
+	ck_assert_int_eq(ialloc_table_block(i.fs, ino, &b), 0);
+	ck_assert_uint_eq(bufio_block(b), geo_inode_block(&i.geo, ino));
+	bufio_release(b);
+}
+END_TEST
+
+START_TEST(wrong_frees_are_refused)
+{
+	uint64_t ino;
+
+	ck_assert_int_eq(give(5, false), -EUCLEAN);
+	ck_assert_int_eq(give(0, false), -EUCLEAN);
+	ck_assert_int_eq(give(geo_nr_inodes(&i.geo) + 1, false), -EUCLEAN);
+	ck_assert_int_eq(take(INODE_ROOT, true, &ino), 0);
+	ck_assert_int_eq(ialloc_in_use(i.fs, ino), 1);
+	ck_assert_int_eq(give(ino, true), 0);
+	ck_assert_int_eq(give(ino, true), -EUCLEAN);
+	ck_assert_int_eq(ialloc_in_use(i.fs, ino), 0);
+	ck_assert_int_eq(ialloc_in_use(i.fs, 0), 0);
+	ck_assert_int_eq(ialloc_in_use(i.fs, UINT64_MAX), 0);
+}
+END_TEST
+
+START_TEST(orphans_and_directories_are_counted)
+{
+	struct txn t;
+
+	ck_assert_uint_eq(i.fs->groups[0].nr_dirs, 1);
+	ck_assert_int_eq(txn_start(i.fs, 0, &t), 0);
+	ck_assert_int_eq(ialloc_orphan(&t, 1, -1), -EUCLEAN);
+	ck_assert_int_eq(ialloc_orphan(&t, 1, 1), 0);
+	txn_stop(&t);
+	ck_assert_uint_eq(i.fs->groups[0].nr_orphans, 1);
+	ck_assert_int_eq(txn_start(i.fs, 0, &t), 0);
+	ck_assert_int_eq(ialloc_orphan(&t, 1, -1), 0);
+	txn_stop(&t);
+	ck_assert_uint_eq(i.fs->groups[0].nr_orphans, 0);
+}
+END_TEST
+
+/* Bits behind the mark, bits past the end, and a wrong sum. */
+START_TEST(lying_bitmap_is_refused)
+{
+	const unsigned offsets[] = {32 + 20, 1023, 32};
+	const uint8_t bytes[] = {1, 0, 0xf};
+
+	image_unmount(&i);
+	image_break(&i, geo_inode_bitmap(&i.geo, 0), offsets[_i], bytes[_i]);
+	image_mount(&i);
+	ck_assert_int_eq(ialloc_in_use(i.fs, 1), -EUCLEAN);
+	ck_assert_int_eq(give(1, true), -EUCLEAN);
+}
+END_TEST
+
+int main(void)
+{
+	TCase *tc = tcase_create("ialloc");
+	TCase *const cases[] = {tc, NULL};
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, every_number_is_given_once);
+	tcase_add_test(tc, consecutive_files_share_a_table_block);
+	tcase_add_test(tc, freed_number_is_used_again);
+	tcase_add_test(tc, directories_of_the_root_are_spread);
+	tcase_add_test(tc, mark_is_raised_by_one_block);
+	tcase_add_test(tc, wrong_frees_are_refused);
+	tcase_add_test(tc, orphans_and_directories_are_counted);
+	tcase_add_loop_test(tc, lying_bitmap_is_refused, 0, 3);
+	return image_run("ialloc", cases);
+}
