@@ -7,7 +7,7 @@
 #include "fsck.h"
 #include "options.h"
 #include "session.h"
-#include "../../tools/common.h"
+#include "common.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -124,13 +124,12 @@ static int open_fs(struct mount *m)
 static struct fuse_session *new_session(struct mount *m)
 {
 	char name[2 * PATH_MAX], list[2 * PATH_MAX + 1024];
-	char *argv[] = {"bufs", "-o", list, NULL, NULL};
+	char program[] = "bufs", minus_o[] = "-o", debug[] = "-d";
+	char *argv[] = {program, minus_o, list, debug, NULL};
 	struct fuse_args args = {.argc = m->o.debug ? 4 : 3, .argv = argv};
 	struct fs_statfs s;
 	bool all = m->o.allow_other || (geteuid() == 0 && !m->o.allow_root);
 
-	if (m->o.debug)
-		argv[3] = "-d";
 	fs_statfs(m->front.fs, &s);
 	escape(m->source, name, sizeof(name));
 	snprintf(list, sizeof(list), "fsname=%s,subtype=bufs,default_permissions%s%s%s%s%s", name,
