@@ -132,9 +132,10 @@ static struct fuse_session *new_session(struct mount *m)
 
 	fs_statfs(m->front.fs, &s);
 	escape(m->source, name, sizeof(name));
-	snprintf(list, sizeof(list), "fsname=%s,subtype=bufs,default_permissions%s%s%s%s%s", name,
-		 m->o.fs.read_only ? ",ro" : "", m->o.fs.atime == FS_ATIME_NEVER ? ",noatime" : "",
-		 all ? ",allow_other" : "", m->o.allow_root ? ",allow_root" : "", m->o.kernel);
+	snprintf(list, sizeof(list), "fsname=%s,subtype=bufs,default_permissions%s%s%s%s%s%s", name,
+		 geteuid() == 0 ? ",suid,dev" : "", m->o.fs.read_only ? ",ro" : "",
+		 m->o.fs.atime == FS_ATIME_NEVER ? ",noatime" : "", all ? ",allow_other" : "",
+		 m->o.allow_root ? ",allow_root" : "", m->o.kernel);
 	if (m->block_device && geteuid() == 0)
 		snprintf(list + strlen(list), sizeof(list) - strlen(list), ",blkdev,blksize=%u",
 			 s.block_bytes < 4096 ? s.block_bytes : 4096);
