@@ -7,7 +7,7 @@
  * An insert takes all nodes it needs, and pins all it changes, before the first change.
  * Calls balloc, txn and meta.
  */
-#include "btree.h"
+#include "btree_node.h"
 #include "balloc.h"
 
 #include <errno.h>
@@ -32,60 +32,6 @@ uint64_t btree_key(enum meta_kind kind, const void *record)
 {
 	return kind == META_EXTENT ? le48_get(((const struct disk_extent *)record)->logical)
 				   : le64_get(*(const le64 *)record);
-}
-
-static unsigned entry_bytes(enum meta_kind kind, unsigned level)
-{
-	if (level)
-		return sizeof(struct disk_branch);
-	return kind == META_EXTENT ? sizeof(struct disk_extent) : sizeof(le64);
-}
-
-static unsigned max_entries(const struct fs *fs, enum meta_kind kind, unsigned level)
-{
-	return (fs->geo.block_bytes - (unsigned)sizeof(struct disk_node)) /
-	       entry_bytes(kind, level);
-}
-
-static unsigned node_level(const void *node)
-{
-	return le16_get(((const struct disk_node *)node)->level);
-}
-
-/* Never more than fit, whatever the node says. */
-static unsigned node_count(const struct fs *fs, enum meta_kind kind, const void *node)
-{
-	unsigned count = le16_get(((const struct disk_node *)node)->count);
-	unsigned max = max_entries(fs, kind, node_level(node));
-
-	return count < max ? count : max;
-}
-
-static void node_set_count(void *node, unsigned count)
-{
-	((struct disk_node *)node)->count = le16_make((uint16_t)count);
-}
-
-static uint8_t *entry_at(enum meta_kind kind, const void *node, unsigned index)
-{
-	return (uint8_t *)(uintptr_t)node + sizeof(struct disk_node) +
-	       (size_t)index * entry_bytes(kind, node_level(node));
-}
-
-static uint64_t key_at(enum meta_kind kind, const void *node, unsigned index)
-{
-	const uint8_t *entry = entry_at(kind, node, index);
-
-	if (node_level(node))
-		return le64_get(((const struct disk_branch *)entry)->key);
-	return btree_key(kind, entry);
-}
-
-static uint64_t child_at(const void *node, unsigned index)
-{
-	const struct disk_branch *entry = (const void *)entry_at(META_EXTENT, node, index);
-
-	return le64_get(entry->child);
 }
 
 /* Entries in order, children where blocks can be. */
