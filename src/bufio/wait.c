@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Waiting for a buffer's state, and for any buffer to become free.
+ *
+ * The places to sleep are a table in the client, never in a buffer, so a waker that comes
+ * late touches nothing that was reused.  A waker changes the state with a sequentially
+ * consistent operation and then reads nr_waiters; a waiter counts itself and then reads the
+ * state: one of the two sees the other, so no wake-up is lost.  Calls nothing of the cache.
+ */
+#include "client.h"
+
+static struct wait_shard *shard_of(struct bufio_buffer *b)
+{
+	return &b->client->wait_shards[b->index % NR_WAIT_SHARDS];
+}
+
+void wait_wake(struct bufio_buffer *b)
+{
+	struct wait_shard *w = shard_of(b);
+
+	atomic_thread_fence(memory_order_seq_cst);
+	if (!atomic_load(&w->nr_waiters))
+		return;
+	pthread_mutex_lock(&w->lock);
+	pthread_cond_broadcast(&w->wake);
+	pthread_mutex_unlock(&w->lock);
+}
+
+static struct wait_shard *wait_begin(struct bufio_buffer *b)
+{
+	struct wait_shard *w = shard_of(b);
+
+	pthread_mutex_lock(&w->lock);
+	atomic_fetch_add(&w->nr_waiters, 1);
+	return w;
+}
+
+static void wait_end(struct wait_shard *w)
+{
+	atomic_fetch_sub(&w->nr_waiters, 1);
+	pthread_mutex_unlock(&w->lock);
+}
+
+uint64_t wait_while(struct bufio_buffer *b, uint64_t mask)
+{
+	uint64_t s = atomic_load(&b->state);
+	struct wait_shard *w;
+
+	if (!(s & mask))
+		return s;
+	w = wait_begin(b);
+	while ((s = atomic_load(&b->state)) & mask)
+		pthread_cond_wait(&w->wake, &w->lock);
+	wait_end(w);
+	return s;
+}
+
+static bool is_pinned(struct bufio_buffer *b, uint64_t block)
+{
+	uint64_t s = atomic_load(&b->state);
+
+	return (s & ST_PINS) && (s & ST_DIRTY) && atomic_load(&b->block) == block;
+}
+
+void wait_while_pinned(struct bufio_buffer *b, uint64_t block)
+{
+	struct wait_shard *w = wait_begin(b);
+
+	while (is_pinned(b, block))
+		pthread_cond_wait(&w->wake, &w->lock);
+	wait_end(w);
+}
+
+/* Until the write in flight ends, or has ended and another one runs. */
+void wait_write(struct bufio_buffer *b, uint32_t nr_written)
+{
+	struct wait_shard *w = wait_begin(b);
+
+	while ((atomic_load(&b->state) & ST_WRITING) && atomic_load(&b->nr_written) == nr_written)
+		pthread_cond_wait(&w->wake, &w->lock);
+	wait_end(w);
+}
+
+void wait_sole_holder(struct bufio_buffer *b)
+{
+	struct wait_shard *w = wait_begin(b);
+
+	while ((atomic_load(&b->state) & ST_HOLDS) > ST_HOLD)
+		pthread_cond_wait(&w->wake, &w->lock);
+	wait_end(w);
+}
+
+/* Sleep unless a buffer became free since free_seq was seq; the caller counted itself. */
+void wait_free_event(struct bufio_client *c, uint64_t seq)
+{
+	pthread_mutex_lock(&c->free_lock);
+	while (atomic_load(&c->free_seq) == seq)
+		pthread_cond_wait(&c->free_wake, &c->free_lock);
+	pthread_mutex_unlock(&c->free_lock);
+}
+
+void wait_free_wake(struct bufio_client *c)
+{
+	atomic_thread_fence(memory_order_seq_cst);
+	if (!atomic_load(&c->free_waiters))
+		return;
+	pthread_mutex_lock(&c->free_lock);
+	atomic_fetch_add(&c->free_seq, 1);
+	pthread_cond_broadcast(&c->free_wake);
+	pthread_mutex_unlock(&c->free_lock);
+}
