@@ -335,9 +335,10 @@ int bufio_release_move(struct bufio_buffer *b, uint64_t new_block)
 		cache_release(b);
 	}
 	target = take_target(c, new_block);
+	bufio_pin(target);
 	memcpy(target->data, copy, c->options.block_bytes);
+	bufio_unpin(target, true);
 	free(copy);
-	cache_mark_dirty(target);
 	atomic_fetch_and(&target->state, ~ST_MOVE);
 	wait_wake(target);
 	cache_release(target);

@@ -102,8 +102,9 @@ static int write_piece(struct bufio_client *c, uint64_t block, uint64_t nr, char
 			continue;
 		/* Dirty also if it was clean: a write of the old contents may be in flight. */
 		if (!r) {
+			bufio_pin(b);
 			memcpy(b->data, bounce + i * size, size);
-			cache_mark_dirty(b);
+			bufio_unpin(b, true);
 		}
 		cache_release(b);
 	}

@@ -36,8 +36,8 @@
  * How many buffers a thread may hold: a call that needs a buffer while all are held or
  * pinned waits until one is released.  With N threads, each may hold (pins count) up to
  * limit_bytes / block_bytes / N buffers at once without a deadlock.  A call that finds every
- * buffer of the client held by its own caller would wait for ever; where the client can see
- * that no buffer can become free it returns -EDEADLK instead.
+ * buffer of the client held by its own caller waits for ever: the client does not know
+ * whose a hold is, so -EDEADLK is reserved and not returned by this version.
  *
  * The names are those of the Linux kernel's dm-bufio where the call exists there.
  */
@@ -190,7 +190,7 @@ int bufio_issue_flush(struct bufio_client *c);
  * b's block is mark_dirty and release.  Waits for holders of new_block.  Two crossed moves
  * do not deadlock.
  *
- * On an error (-ERANGE, -EDEADLK) b is still held and unchanged.
+ * On an error (-ERANGE, -ENOMEM) b is still held and unchanged.
  */
 int bufio_release_move(struct bufio_buffer *b, uint64_t new_block);
 
