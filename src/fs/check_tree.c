@@ -55,8 +55,11 @@ static bool node_is_good(const struct tree_walk *w, const struct node *n, const 
 	if (count == 0)
 		return n->level == LEVEL_ANY && level == 0;
 	for (unsigned i = 0; i < count; i++, at += bytes) {
-		uint64_t key = level && i == 0 ? n->low : key_at(w->kind, at, level == 0);
+		uint64_t key = key_at(w->kind, at, level == 0);
 
+		/* counts as the lowest, but must be in order too */
+		if (level && i == 0 && key < n->low)
+			key = n->low;
 		if (key < low || key > n->high || (i && key == low))
 			return false;
 		low = key;
