@@ -64,5 +64,5 @@ clean() {
 }
 # everything that must survive a remount
 picture() {
-	(cd "$1" && find . -printf '%p %y %m %U %G %T@ %l\n' | sort && find . -type f -exec sha256sum {} + | sort)
+	(cd "$1" && find . -printf '%p %y %m %U %G %T@ %l\n' | sort && find . -type f -size -1000M -exec sha256sum {} + | sort; [ ! -f sparse ] || tail -c 12288 sparse | sha256sum)
 }
