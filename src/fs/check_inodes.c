@@ -122,11 +122,36 @@ static void check_fields(struct scan *s)
 		d->xattr_bytes = 0;
 }
 
-static void check_no_data(struct scan *s)
+/* Bytes of the data area that mean something. */
+static unsigned area_used(const struct disk_inode *d)
 {
-	if (s->d.data_format == DATA_NONE && !is_all_zero(s->d.tail, data_bytes_of(&s->d)) &&
-	    flaw(s, FIX_SAFE, "inode-inline-rest", "has no data, but its data area is not zero"))
-		memset(s->d.tail, 0, data_bytes_of(&s->d));
+	unsigned bytes = data_bytes_of(d), used = 0;
+
+	if (d->data_format == DATA_INLINE)
+		return bytes;
+	if (d->data_format == DATA_TREE)
+		return bytes < sizeof(le64) ? bytes : sizeof(le64);
+	if (d->data_format == DATA_NONE)
+		return 0;
+	while (used + sizeof(struct disk_extent) <= bytes) {
+		struct disk_extent e;
+
+		memcpy(&e, d->tail + used, sizeof(e));
+		if (le24_get(e.count) == 0)
+			break;
+		used += sizeof(e);
+	}
+	return used;
+}
+
+/* What follows the last extent would come to life with the next one that is added. */
+static void check_area_rest(struct scan *s)
+{
+	unsigned used = area_used(&s->d), bytes = data_bytes_of(&s->d);
+
+	if (!is_all_zero(s->d.tail + used, bytes - used) &&
+	    flaw(s, FIX_SAFE, "inode-inline-rest", "what follows its data or extents is not zero"))
+		memset(s->d.tail + used, 0, bytes - used);
 }
 
 /* A format that the type cannot have: no data. */
@@ -136,7 +161,7 @@ static void check_format(struct scan *s)
 	bool none_only = type != DT_REG && type != DT_DIR && type != DT_LNK;
 
 	if (format <= DATA_TREE && !(none_only && format != DATA_NONE)) {
-		check_no_data(s);
+		check_area_rest(s);
 		return;
 	}
 	if (type == DT_LNK) {
