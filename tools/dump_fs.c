@@ -97,31 +97,32 @@ int show_super(struct image *im, struct json_object **ret)
 	return 0;
 }
 
-/* 0, or -EUCLEAN and what stands there all the same. */
-static int load_descriptor(struct image *im, uint32_t group, struct disk_group *ret)
+/* What stands there, and whether its block is sound. */
+static int load_descriptor(struct image *im, uint32_t group, struct disk_group *ret, bool *ret_good)
 {
 	const struct geometry *g = &im->c.fs.geo;
 	uint32_t index = group / g->groups_per_gdt_block;
 	struct bufio_buffer *b;
 	int r = bufio_read(im->c.fs.bufio, 1 + index, &b);
 
-	if (r < 0)
+	if (r)
 		return r;
 	memcpy(ret,
 	       (uint8_t *)bufio_data(b) + DISK_HEAD_BYTES +
 		       group % g->groups_per_gdt_block * sizeof(*ret),
 	       sizeof(*ret));
-	r = meta_verify_raw(&im->c.fs, 1 + index, META_GDT, index, bufio_data(b));
+	*ret_good = meta_verify_raw(&im->c.fs, 1 + index, META_GDT, index, bufio_data(b)) == 0;
 	bufio_release(b);
-	return r;
+	return 0;
 }
 
 static int put_group(struct image *im, uint32_t group, struct json_object *o)
 {
 	struct disk_group d;
-	int r = load_descriptor(im, group, &d);
+	bool good;
+	int r = load_descriptor(im, group, &d, &good);
 
-	if (r < 0 && r != -EUCLEAN)
+	if (r)
 		return r;
 	json_put_u64(o, "group", group);
 	json_put_u64(o, "start", geo_group_start(&im->c.fs.geo, group));
@@ -132,7 +133,7 @@ static int put_group(struct image *im, uint32_t group, struct json_object *o)
 	json_put_u64(o, "nr_dirs", le32_get(d.nr_dirs));
 	json_put_u64(o, "nr_orphans", le32_get(d.nr_orphans));
 	put_hex(o, "flags", le16_get(d.flags));
-	if (r < 0)
+	if (!good)
 		json_put_text(o, "corrupt", "descriptor block");
 	return 0;
 }

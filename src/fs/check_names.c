@@ -160,7 +160,7 @@ static int load_names(struct dir_scan *s, const uint64_t *keys, size_t nr, struc
 
 		names[i].position = (keys[i] & UINT32_MAX) * 4;
 		r = open_at(s, names[i].position, &a, &d);
-		if (r < 0)
+		if (r)
 			return r;
 		names[i].len = d->name_len;
 		names[i].name = malloc(d->name_len);
@@ -181,7 +181,7 @@ static int remove_at(struct dir_scan *s, uint64_t position)
 	int r;
 
 	r = open_at(s, position, &a, &d);
-	if (r < 0)
+	if (r)
 		return r;
 	ino = le48_get(d->ino);
 	if (!problem(s->c, FIX_LOSSY, "dirent-twice", (struct at){.ino = s->dir->ino},
