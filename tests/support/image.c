@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "crc.h"
+#include "fsck.h"
 #include "meta.h"
 #include "super.h"
 
@@ -98,6 +99,81 @@ void image_set_super(struct image *i, const struct disk_super *d)
 		one.head.crc = le32_make(super_crc(&one));
 		image_poke(i, block, 0, &one, sizeof(one));
 	}
+}
+
+static void print_problem(void *context, const struct check_problem *p)
+{
+	printf("%s: %s\n", p->code, p->text);
+	fflush(stdout);
+}
+
+void image_check(struct image *i)
+{
+	const struct check_options o = {.mode = CHECK_REPORT, .problem = print_problem};
+	struct check_result result;
+
+	ck_assert_int_eq(check_fs(i->engine, &o, &result), 0);
+	ck_assert_uint_eq(result.problems, 0);
+}
+
+void image_count_from(struct image *i, unsigned ops)
+{
+	const struct bufio_fault count = {.ops = ops};
+
+	bufio_engine_fault_set(i->engine, &count);
+}
+
+unsigned image_counted(struct image *i)
+{
+	return bufio_engine_fault_matched(i->engine);
+}
+
+uint64_t image_make(struct image *i, uint64_t dir, const char *name, uint32_t mode)
+{
+	const struct fs_new what = {.mode = mode,
+				    .uid = 1,
+				    .gid = 2,
+				    .rdev_major = 8,
+				    .rdev_minor = 3,
+				    .target = "target"};
+	struct fs_attr attr;
+
+	ck_assert_int_eq(fs_make(i->fs, dir, name, &what, &attr), 0);
+	return attr.ino;
+}
+
+uint64_t image_lookup(struct image *i, uint64_t dir, const char *name)
+{
+	struct fs_attr attr;
+
+	ck_assert_int_eq(fs_lookup(i->fs, dir, name, &attr), 0);
+	return attr.ino;
+}
+
+void image_unlink(struct image *i, uint64_t dir, const char *name)
+{
+	ck_assert_int_eq(fs_unlink(i->fs, dir, name), 0);
+}
+
+void image_write(struct image *i, uint64_t ino, uint64_t offset, const void *data, size_t size)
+{
+	ck_assert_int_eq(fs_write(i->fs, ino, offset, data, size), (ssize_t)size);
+}
+
+struct fs_attr image_attr(struct image *i, uint64_t ino)
+{
+	struct fs_attr attr;
+
+	ck_assert_int_eq(fs_getattr(i->fs, ino, &attr), 0);
+	return attr;
+}
+
+struct fs_statfs image_statfs(struct image *i)
+{
+	struct fs_statfs s;
+
+	fs_statfs(i->fs, &s);
+	return s;
 }
 
 uint64_t image_random(uint64_t *state)

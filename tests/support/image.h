@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "core.h"
+#include "fs.h"
 #include "mkfs.h"
 
 struct image {
@@ -41,6 +42,21 @@ void image_break(struct image *i, uint64_t block, unsigned offset, uint8_t byte)
 /* Change the superblock (both copies) and stamp it again. */
 void image_set_super(struct image *i, const struct disk_super *d);
 void image_get_super(struct image *i, struct disk_super *d);
+
+/* It is not mounted: check_fs() finds nothing. */
+void image_check(struct image *i);
+
+/* I/Os of some kinds (BUFIO_FAULT_*) since the last image_count_from(); the engine has no other rule then. */
+void image_count_from(struct image *i, unsigned ops);
+unsigned image_counted(struct image *i);
+
+/* Through fs.h on a mounted image, where it must succeed.  References are the caller's. */
+uint64_t image_make(struct image *i, uint64_t dir, const char *name, uint32_t mode);
+uint64_t image_lookup(struct image *i, uint64_t dir, const char *name);
+void image_unlink(struct image *i, uint64_t dir, const char *name);
+void image_write(struct image *i, uint64_t ino, uint64_t offset, const void *data, size_t size);
+struct fs_attr image_attr(struct image *i, uint64_t ino);
+struct fs_statfs image_statfs(struct image *i);
 
 /* A small generator, the same everywhere. */
 uint64_t image_random(uint64_t *state);

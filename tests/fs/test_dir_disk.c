@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What a disk may say of a directory: chains, indexes and sizes that lie. */
+#include "dir_fixture.h"
+
+#include "balloc.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SIZE (UINT64_C(16) << 20)
+
+static struct dir_area area_make(uint8_t *bytes, unsigned size)
+{
+	struct dir_area a = {bytes, size};
+	struct dir_name n = {"ab", 2};
+
+	area_init(a);
+	area_add(a, 0, &n, 5, DT_REG);
+	n = (struct dir_name){"cdefg", 5};
+	area_add(a, 0, &n, 6, DT_DIR);
+	return a;
+}
+
+START_TEST(a_chain_that_is_not_sane_is_refused)
+{
+	static struct fs fs = {.geo = {.nr_groups = 1, .inodes_per_group = 100}};
+	static const struct {
+		unsigned offset;
+		uint8_t value;
+	} breaks[] = {
+		{0, 101}, /* inode out of range */
+		{5, 1},	  /* the same */
+		{6, 0},	  /* a name of no bytes */
+		{6, 3},	  /* longer than its entry */
+		{8, 0},	      {8, 8},
+		{8, 13},      {9, 1}, /* rec_len: none, too short, odd, too long */
+		{10, 0},      {11, 0},
+		{10, '/'},    {11, '/'},   /* in the name */
+		{12 + 8, 28}, {12 + 8, 4}, /* the last one ends elsewhere */
+	};
+	uint8_t bytes[44];
+	struct dir_area a = area_make(bytes, sizeof(bytes));
+
+	ck_assert_int_eq(dir_check_entries(&fs, a.bytes, a.size), 0);
+	ck_assert_int_eq(dir_check_entries(&fs, a.bytes, a.size - 4), -EUCLEAN);
+	ck_assert_int_eq(dir_check_entries(&fs, a.bytes, 0), 0);
+	ck_assert_int_eq(dir_check_entries(&fs, a.bytes, 8), -EUCLEAN);
+	for (unsigned i = 0; i < sizeof(breaks) / sizeof(breaks[0]); i++) {
+		a = area_make(bytes, sizeof(bytes));
+		ck_assert_uint_ne(bytes[breaks[i].offset], breaks[i].value);
+		bytes[breaks[i].offset] = breaks[i].value;
+		ck_assert_msg(dir_check_entries(&fs, a.bytes, a.size) == -EUCLEAN, "case %u", i);
+	}
+	a = area_make(bytes, sizeof(bytes));
+	memcpy(bytes + 10, "..", 2);
+	ck_assert_int_eq(dir_check_entries(&fs, a.bytes, a.size), -EUCLEAN);
+	bytes[6] = 1;
+	ck_assert_int_eq(dir_check_entries(&fs, a.bytes, a.size), -EUCLEAN);
+}
+END_TEST
+
+START_TEST(an_index_that_lies_leads_to_an_error)
+{
+	static const uint64_t positions[] = {0, 4, 32, 36, 1020, 1024, 1056, 1 << 20, 0x3fffffffc};
+	struct dir_name n = {"ghost", 5};
+	struct dir_entry e;
+	struct fixture f;
+	int r;
+
+	fixture_init(&f, SIZE, 1024);
+	add_many(&f, 0, 300);
+	for (unsigned i = 0; i < sizeof(positions) / sizeof(positions[0]); i++) {
+		uint64_t key = index_key(f.i.fs, &n, positions[i]);
+
+		begin(&f);
+		ck_assert_int_eq(index_insert(&f.t, f.dir, 0, key), 0);
+		end(&f);
+		r = find(&f, "ghost", &e);
+		ck_assert(r == -ENOENT || r == -EUCLEAN);
+		begin(&f);
+		ck_assert_int_eq(index_delete(&f.t, f.dir, key), 0);
+		end(&f);
+	}
+	expect_many(&f, 0, 300);
+	fixture_finish(&f);
+}
+END_TEST
+
+START_TEST(an_index_key_that_is_missing_stops_the_removal)
+{
+	struct dir_entry e;
+	struct dir_name n = {"entry-7", 7};
+	struct fixture f;
+
+	fixture_init(&f, SIZE, 1024);
+	add_many(&f, 0, 300);
+	begin(&f);
+	ck_assert_int_eq(dir_lookup(f.dir, "entry-7", &e), 0);
+	ck_assert_int_eq(index_delete(&f.t, f.dir, index_key(f.i.fs, &n, e.position)), 0);
+	ck_assert_int_eq(dir_remove(&f.t, f.dir, "entry-7", &e), -EUCLEAN);
+	ck_assert_uint_eq(f.dir->nr_entries, 300);
+	end(&f);
+	fixture_finish(&f);
+}
+END_TEST
+
+START_TEST(a_directory_at_its_limit_takes_no_more)
+{
+	struct mapping m = {.count = 1};
+	struct bufio_buffer *b;
+	struct fixture f;
+	uint32_t count;
+
+	fixture_init(&f, SIZE, 4096);
+	add_many(&f, 0, 300);
+	begin(&f);
+	/* one block at the far end, full */
+	m.logical = DIR_MAX_BYTES / 4096 - 1;
+	ck_assert_int_eq(balloc_alloc(&f.t, BALLOC_RESERVED, 0, 1, &m.physical, &count), 0);
+	ck_assert_int_eq(bmap_insert(&f.t, f.dir, &m), 0);
+	ck_assert_int_eq(meta_new(f.i.fs, m.physical, META_DIR, INODE_ROOT, &b), 0);
+	ck_assert_int_eq(txn_modify(&f.t, b), 0);
+	area_init(area_of_block(b));
+	area_entry(area_of_block(b), 0)->ino = le48_make(9);
+	area_entry(area_of_block(b), 0)->name_len = 255;
+	memset(area_entry(area_of_block(b), 0) + 1, 'q', 4064 - 10);
+	f.dir->size = DIR_MAX_BYTES;
+	for (unsigned i = 0; i < 3; i++)
+		space_note(f.dir, i, 0);
+	area_entry(area_of_block(b), 0)->rec_len = le16_make(4064);
+	/* room for a name of 255 bytes behind it, many times over: use it up */
+	for (unsigned i = 0; dir_add(&f.t, f.dir, "x", 5, DT_REG) == 0; i++)
+		ck_assert_uint_lt(i, 4064 / 12);
+	ck_assert_int_eq(dir_add(&f.t, f.dir, "x", 5, DT_REG), -ENOSPC);
+	ck_assert_uint_eq(f.dir->size, DIR_MAX_BYTES);
+	bufio_release(b);
+	end(&f);
+	fixture_finish(&f);
+}
+END_TEST
+
+int main(void)
+{
+	TCase *tc = tcase_create("dir");
+	TCase *const cases[] = {tc, NULL};
+
+	tcase_add_test(tc, a_chain_that_is_not_sane_is_refused);
+	tcase_add_test(tc, an_index_that_lies_leads_to_an_error);
+	tcase_add_test(tc, an_index_key_that_is_missing_stops_the_removal);
+	tcase_add_test(tc, a_directory_at_its_limit_takes_no_more);
+	return image_run("dir_disk", cases);
+}
