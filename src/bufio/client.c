@@ -263,7 +263,7 @@ void bufio_unpin(struct bufio_buffer *b, bool dirty)
 
 int bufio_write_dirty_buffers(struct bufio_client *c)
 {
-	struct write_scope scope = {.end = UINT64_MAX, .wait = true};
+	struct write_scope scope = {.end = UINT64_MAX, .wait = WRITE_WAIT_ALL};
 	int r = writeback_scope(c, &scope);
 	int r1 = flush_device(c, FLUSH_IF_WRITTEN);
 
@@ -277,9 +277,21 @@ void bufio_write_dirty_buffers_async(struct bufio_client *c)
 
 int bufio_write_range(struct bufio_client *c, uint64_t block, uint64_t nr)
 {
-	struct write_scope scope = {.first = block, .end = block + nr, .wait = true};
+	struct write_scope scope = {.first = block, .end = block + nr, .wait = WRITE_WAIT_ALL};
 
 	return is_range_bad(c, block, nr) ? -ERANGE : writeback_scope(c, &scope);
+}
+
+int bufio_write_unpinned(struct bufio_client *c, uint64_t block, uint64_t nr)
+{
+	struct write_scope scope = {.first = block, .end = block + nr, .wait = WRITE_WAIT_UNPINNED};
+
+	return is_range_bad(c, block, nr) ? -ERANGE : writeback_scope(c, &scope);
+}
+
+int bufio_flush_written(struct bufio_client *c)
+{
+	return flush_device(c, FLUSH_IF_WRITTEN);
 }
 
 int bufio_issue_flush(struct bufio_client *c)

@@ -159,10 +159,15 @@ enum flush_need { FLUSH_IF_WRITTEN, FLUSH_ALWAYS };
 int flush_device(struct bufio_client *c, enum flush_need need);
 
 /* writeback.c */
+enum write_wait {
+	WRITE_WAIT_NOT,	     /* not even for writes of others */
+	WRITE_WAIT_UNPINNED, /* for writes of others; what is pinned is left out */
+	WRITE_WAIT_ALL,	     /* for pins too */
+};
 struct write_scope {
 	uint64_t first, end; /* blocks */
 	uint32_t older_ms;   /* only those dirty since before; 0: all */
-	bool wait;	     /* for pins and writes of others */
+	enum write_wait wait;
 };
 int writeback_scope(struct bufio_client *c, const struct write_scope *scope);
 

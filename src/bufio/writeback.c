@@ -226,12 +226,16 @@ static bool is_settled(const struct entry *e, uint64_t s)
 	return atomic_load(&e->b->nr_written) - e->nr_written >= e->need;
 }
 
-static bool claim(struct bufio_client *c, struct entry *e)
+static bool claim(struct bufio_client *c, struct entry *e, enum write_wait wait)
 {
 	uint64_t s = atomic_load(&e->b->state);
 
 	for (;;) {
 		if (is_settled(e, s)) {
+			e->done = true;
+			return false;
+		}
+		if ((s & ST_PINS) && wait == WRITE_WAIT_UNPINNED) {
 			e->done = true;
 			return false;
 		}
@@ -278,12 +282,12 @@ static int compare_entries(const void *a, const void *b)
 }
 
 static int write_round(struct bufio_client *c, struct entry *entries, size_t nr,
-		       struct entry **claimed)
+		       struct entry **claimed, enum write_wait wait)
 {
 	size_t nr_claimed = 0;
 
 	for (size_t i = 0; i < nr; i++)
-		if (!entries[i].done && claim(c, &entries[i]))
+		if (!entries[i].done && claim(c, &entries[i], wait))
 			claimed[nr_claimed++] = &entries[i];
 	if (!nr_claimed)
 		return 0;
@@ -338,14 +342,14 @@ int writeback_scope(struct bufio_client *c, const struct write_scope *scope)
 	}
 	nr = collect(c, scope, entries);
 	do {
-		r1 = write_round(c, entries, nr, claimed);
+		r1 = write_round(c, entries, nr, claimed, scope->wait);
 		if (r1 && !r)
 			r = r1;
 		for (i = 0; i < nr && entries[i].done; i++)
 			;
-		if (i < nr && scope->wait)
+		if (i < nr && scope->wait != WRITE_WAIT_NOT)
 			wait_entry(&entries[i]);
-	} while (i < nr && scope->wait);
+	} while (i < nr && scope->wait != WRITE_WAIT_NOT);
 	free(entries);
 	free(claimed);
 	return r;

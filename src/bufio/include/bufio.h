@@ -181,6 +181,18 @@ void bufio_write_dirty_buffers_async(struct bufio_client *c);
  */
 int bufio_write_range(struct bufio_client *c, uint64_t block, uint64_t nr);
 
+/*
+ * The same, but what is pinned is left out: for an owner of pins (a journal), whose own order of
+ * things decides when those are written.  Blocks until writes in flight have ended.
+ */
+int bufio_write_unpinned(struct bufio_client *c, uint64_t block, uint64_t nr);
+
+/*
+ * Flush the device if a write through this client has completed since the last flush began.
+ * Returns as bufio_write_dirty_buffers() does.  Blocks.
+ */
+int bufio_flush_written(struct bufio_client *c);
+
 /* Flush the device's own cache.  Says nothing of dirty buffers.  Returns 0 or -errno. */
 int bufio_issue_flush(struct bufio_client *c);
 
