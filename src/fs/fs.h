@@ -11,7 +11,8 @@
  *
  * Lookup references: calls that return an fs_attr for a name (lookup, make, link) take
  * one reference on its inode for the caller, which fs_forget() gives back.  An inode whose
- * last name is gone is freed when its last reference goes.
+ * last name is gone is freed when its last reference goes.  -ENOSPC is not said, nor free space
+ * counted, before what others had begun to free is free.
  */
 #include <bufio.h>
 #include <stdbool.h>
@@ -84,6 +85,17 @@ int fs_lookup(struct fs *fs, uint64_t dir, const char *name, struct fs_attr *ret
 int fs_lookup_ino(struct fs *fs, uint64_t ino, uint32_t generation, struct fs_attr *ret_attr);
 
 void fs_forget(struct fs *fs, uint64_t ino, uint64_t nr_references);
+
+/*
+ * Around several fs_forget() that came together: fs_statfs(), and a call that finds no space left, wait for all of
+ * them once they have begun.  For one alone it is not needed.  The contents of fs_freeing are the filesystem's.
+ */
+struct fs_freeing {
+	uint64_t number;
+	struct fs_freeing *next;
+};
+void fs_forget_begin(struct fs *fs, struct fs_freeing *together);
+void fs_forget_end(struct fs *fs, struct fs_freeing *together);
 
 int fs_getattr(struct fs *fs, uint64_t ino, struct fs_attr *ret_attr);
 

@@ -310,6 +310,9 @@ static void store_last_time(struct inode *inode)
 /* Drop nr of the references.  The caller holds the shard's lock, which is released. */
 static void drop_locked(struct inode_shard *s, struct inode *inode, uint64_t nr)
 {
+	struct fs *fs = inode->fs;
+	struct fs_freeing freeing;
+
 	while (inode->references <= nr && inode->nlink && atime_is_dirty(inode)) {
 		pthread_mutex_unlock(&s->lock);
 		store_last_time(inode);
@@ -322,8 +325,10 @@ static void drop_locked(struct inode_shard *s, struct inode *inode, uint64_t nr)
 	}
 	if (!inode->nlink) {
 		inode->stage = INODE_DYING;
+		freeing_begin(fs, &freeing);
 		pthread_mutex_unlock(&s->lock);
 		orphan_free(inode);
+		freeing_end(fs, &freeing);
 		return;
 	}
 	shard_remove_locked(s, inode);

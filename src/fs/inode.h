@@ -55,6 +55,12 @@ void inode_put(struct inode *inode);
 void inode_ref(struct inode *inode, uint64_t nr);	    /* caller has one already */
 void inode_unref(struct fs *fs, uint64_t ino, uint64_t nr); /* for fs_forget() */
 
+/*
+ * Wait until the inodes whose freeing had begun before are free.  False: there were none.  The caller is in no txn, holds
+ * no lock and frees nothing itself.
+ */
+bool inode_wait_freeing(struct fs *fs);
+
 /* At unmount: drop all references; inodes without a name are freed.  For fs_unmount(), before its last flush. */
 void inode_drop_all(struct fs *fs);
 

@@ -189,6 +189,7 @@ int inode_table_create(struct fs *fs)
 			return r;
 		}
 	}
+	freeing_init(&table->freeing);
 	fs->inodes = table;
 	return 0;
 }
@@ -207,6 +208,7 @@ void inode_table_destroy(struct fs *fs)
 			inode_destroy(inode);
 		}
 	}
+	freeing_finish(&fs->inodes->freeing);
 	table_free(fs->inodes, INODE_NR_SHARDS);
 	fs->inodes = NULL;
 }

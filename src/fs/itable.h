@@ -21,8 +21,20 @@ struct inode_shard {
 	size_t nr_times;
 } __attribute__((aligned(64)));
 
+/*
+ * What frees blocks and has begun to, oldest first, with numbers that rise.  Each is on the stack of its thread, so there
+ * are never more than threads.
+ */
+struct freeing {
+	pthread_mutex_t lock;
+	pthread_cond_t ended;
+	struct fs_freeing *first;
+	uint64_t last_number;
+};
+
 struct inode_table {
 	struct inode_shard shards[INODE_NR_SHARDS];
+	struct freeing freeing;
 	_Atomic size_t nr_times; /* in all shards: a sync looks here first */
 };
 
@@ -38,6 +50,12 @@ struct inode *inode_create(struct fs *fs, uint64_t ino);
 void inode_destroy(struct inode *inode);
 
 struct inode_shard *inode_shard(struct fs *fs, uint64_t ino);
+
+/* freeing.c: its own lock only. */
+void freeing_init(struct freeing *f);
+void freeing_finish(struct freeing *f);
+void freeing_begin(struct fs *fs, struct fs_freeing *one);
+void freeing_end(struct fs *fs, struct fs_freeing *one);
 
 /* Caller holds the shard's lock for all of these. */
 struct inode *shard_find_locked(const struct inode_shard *s, uint64_t ino);

@@ -23,6 +23,7 @@ struct bufio_client *fs_bufio(struct fs *fs)
 
 void fs_statfs(struct fs *fs, struct fs_statfs *ret)
 {
+	inode_wait_freeing(fs);
 	*ret = (struct fs_statfs){
 		.block_bytes = fs->geo.block_bytes,
 		.blocks = fs->geo.nr_blocks,

@@ -296,16 +296,13 @@ static int make_locked(struct txn *t, struct inode *dir, const char *name,
 	return r;
 }
 
-int fs_make(struct fs *fs, uint64_t dir_ino, const char *name, const struct fs_new *what,
-	    struct fs_attr *ret_attr)
+static int make(struct fs *fs, uint64_t dir_ino, const char *name, const struct fs_new *what,
+		struct fs_attr *ret_attr)
 {
 	struct inode *dir, *child = NULL;
 	struct txn t;
 	int r;
 
-	r = check_new(what);
-	if (r < 0)
-		return r;
 	r = inode_get(fs, dir_ino, &dir);
 	if (r < 0)
 		return r;
@@ -319,6 +316,18 @@ int fs_make(struct fs *fs, uint64_t dir_ino, const char *name, const struct fs_n
 	if (r < 0)
 		inode_put(child);
 	inode_put(dir);
+	return r;
+}
+
+int fs_make(struct fs *fs, uint64_t dir, const char *name, const struct fs_new *what,
+	    struct fs_attr *ret_attr)
+{
+	int r = check_new(what);
+
+	if (r == 0)
+		r = make(fs, dir, name, what, ret_attr);
+	if (r == -ENOSPC && inode_wait_freeing(fs))
+		r = make(fs, dir, name, what, ret_attr);
 	return r;
 }
 
@@ -410,6 +419,8 @@ int fs_link(struct fs *fs, uint64_t ino, uint64_t dir_ino, const char *name,
 	r = inode_get(fs, ino, &child);
 	if (r == 0) {
 		r = link_inode(dir, name, child, ret_attr);
+		if (r == -ENOSPC && inode_wait_freeing(fs))
+			r = link_inode(dir, name, child, ret_attr);
 		if (r < 0)
 			inode_put(child);
 	}

@@ -135,13 +135,18 @@ static int truncate_step(struct inode *inode, uint64_t size, bool *ret_done)
 
 int file_truncate(struct inode *inode, uint64_t size)
 {
-	bool done = false;
+	bool done = false, waited = false;
 	int r = 0;
 
 	if (size > inode_max_size(inode->fs))
 		return -EFBIG;
-	while (r == 0 && !done)
+	while (r == 0 && !done) {
 		r = truncate_step(inode, size, &done);
+		if (r == -ENOSPC && !waited) {
+			waited = true;
+			r = inode_wait_freeing(inode->fs) ? 0 : r;
+		}
+	}
 	return r;
 }
 

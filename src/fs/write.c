@@ -221,6 +221,7 @@ static int write_step(struct write *w)
 static ssize_t file_write(struct write *w)
 {
 	uint64_t max = inode_max_size(w->inode->fs);
+	bool waited = false;
 	int r = 0;
 
 	if (!w->size)
@@ -229,8 +230,13 @@ static ssize_t file_write(struct write *w)
 		return -EFBIG;
 	if (w->size > max - w->offset)
 		w->size = (size_t)(max - w->offset);
-	while (w->done < w->size && (r == 0 || r == -EAGAIN))
+	while (w->done < w->size && (r == 0 || r == -EAGAIN)) {
 		r = write_step(w);
+		if (r == -ENOSPC && !waited) {
+			waited = true;
+			r = inode_wait_freeing(w->inode->fs) ? 0 : r;
+		}
+	}
 	return r == 0 || (r == -ENOSPC && w->done) ? (ssize_t)w->done : r;
 }
 

@@ -131,8 +131,12 @@ static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nr)
 
 static void op_forget_multi(fuse_req_t req, size_t nr, struct fuse_forget_data *list)
 {
+	struct fs_freeing together;
+
+	fs_forget_begin(fs_of(req), &together);
 	for (size_t i = 0; i < nr; i++)
 		fs_forget(fs_of(req), list[i].ino, list[i].nlookup);
+	fs_forget_end(fs_of(req), &together);
 	fuse_reply_none(req);
 }
 
