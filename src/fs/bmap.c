@@ -155,7 +155,7 @@ int bmap_insert(struct txn *t, struct inode *inode, const struct mapping *m)
 
 /*
  * Make [from, to) a hole in e, which covers it; what remains before and behind stays.
- * Frees nothing.
+ * Frees nothing.  What may need a node of a tree comes first: if that fails, all is as it was.
  */
 static int extent_cut(struct txn *t, struct inode *inode, const struct extent *e, uint64_t from,
 		      uint64_t to)
@@ -167,10 +167,18 @@ static int extent_cut(struct txn *t, struct inode *inode, const struct extent *e
 	rest.logical = to;
 	rest.physical = e->physical + (to - e->logical);
 	rest.count = (uint32_t)(extent_end(e) - to);
-	r = head.count ? extents_update(t, inode, &head) : extents_delete(t, inode, e->logical);
-	if (r < 0 || !rest.count)
+	/* the rest takes its place, in the tail even if that is full */
+	if (!head.count && rest.count && inode->data_format == DATA_EXTENTS) {
+		r = extents_delete(t, inode, e->logical);
+		return r < 0 ? r : extents_insert(t, inode, &rest);
+	}
+	r = rest.count ? extents_insert(t, inode, &rest) : 0;
+	if (r < 0)
 		return r;
-	return extents_insert(t, inode, &rest);
+	r = head.count ? extents_update(t, inode, &head) : extents_delete(t, inode, e->logical);
+	if (r < 0 && rest.count)
+		extents_delete(t, inode, rest.logical);
+	return r;
 }
 
 int bmap_set_written(struct txn *t, struct inode *inode, uint64_t logical, uint64_t count)

@@ -70,6 +70,15 @@ static unsigned tail_count(const struct inode *inode)
 	return i;
 }
 
+/* Behind the last extent: an insert would make an extent there count. */
+static bool tail_ends_in_zeroes(const struct inode *inode, unsigned nr)
+{
+	for (unsigned i = nr * sizeof(struct disk_extent); i < inode_data_bytes(inode); i++)
+		if (inode->tail[i])
+			return false;
+	return true;
+}
+
 static bool ranges_overlap(uint64_t a, uint64_t nr_a, uint64_t b, uint64_t nr_b)
 {
 	return a < b + nr_b && b < a + nr_a;
@@ -93,7 +102,7 @@ int extents_check_tail(const struct fs *fs, const struct inode *inode)
 			if (ranges_overlap(e[i].physical, e[i].count, e[k].physical, e[k].count))
 				return -EUCLEAN;
 	}
-	return 0;
+	return tail_ends_in_zeroes(inode, nr) ? 0 : -EUCLEAN;
 }
 
 /* How many extents in the tail begin before logical. */
