@@ -5,37 +5,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
-
-int image_claim(const char *path, bool write, int *ret_fd)
-{
-	int flags = (write ? O_RDWR : O_RDONLY) | O_CLOEXEC, fd;
-	struct stat st;
-
-	if (stat(path, &st) < 0)
-		return -errno;
-	/* the kernel's own claim, which a mount of the device has too */
-	if (write && S_ISBLK(st.st_mode))
-		flags |= O_EXCL;
-	fd = open(path, flags);
-	if (fd < 0)
-		return -errno;
-	if (flock(fd, (write ? LOCK_EX : LOCK_SH) | LOCK_NB) < 0) {
-		int r = errno == EWOULDBLOCK ? -EBUSY : -errno;
-
-		close(fd);
-		return r;
-	}
-	*ret_fd = fd;
-	return 0;
-}
 
 #define POLL_MS	 100
 #define WAIT_MAX 300 /* times POLL_MS: 30 s */
@@ -79,8 +58,57 @@ static bool parse_mount(char *line, char **ret_dir, char **ret_type, char **ret_
 	return true;
 }
 
-/* The last match counts: mounts stack. */
-static bool find_mount(const char *source, const char *dir, char *ret, size_t size)
+/* The file behind a loop device, so that it is not mounted by its own name as well. */
+static bool backing_path(const struct stat *st, char *ret_path, size_t size)
+{
+	char name[64];
+	FILE *f;
+	size_t n;
+
+	snprintf(name, sizeof(name), "/sys/dev/block/%u:%u/loop/backing_file", major(st->st_rdev),
+		 minor(st->st_rdev));
+	f = fopen(name, "re");
+	if (!f)
+		return false;
+	n = fread(ret_path, 1, size - 1, f);
+	fclose(f);
+	ret_path[n] = '\0';
+	ret_path[strcspn(ret_path, "\n")] = '\0';
+	return n > 0;
+}
+
+/* What a path means, whatever its name: a file, the file behind a loop device, or a device. */
+struct identity {
+	dev_t device;
+	ino_t inode; /* 0: a device */
+};
+
+static bool identify(const char *path, struct identity *ret)
+{
+	char backing[PATH_MAX];
+	struct stat st, file;
+
+	if (stat(path, &st) < 0)
+		return false;
+	*ret = (struct identity){.device = st.st_dev, .inode = st.st_ino};
+	if (!S_ISBLK(st.st_mode))
+		return true;
+	*ret = (struct identity){.device = st.st_rdev};
+	if (backing_path(&st, backing, sizeof(backing)) && stat(backing, &file) == 0)
+		*ret = (struct identity){.device = file.st_dev, .inode = file.st_ino};
+	return true;
+}
+
+static bool has_source(const char *source, const struct identity *want)
+{
+	struct identity id;
+
+	return *source == '/' && identify(source, &id) && id.device == want->device &&
+	       id.inode == want->inode;
+}
+
+/* A mount of source, or else ours at dir.  The last match counts: mounts stack. */
+static bool find_mount(const struct identity *source, const char *dir, char *ret, size_t size)
 {
 	FILE *f = fopen("/proc/self/mountinfo", "re");
 	char *line = NULL, *d, *t, *s;
@@ -92,7 +120,7 @@ static bool find_mount(const char *source, const char *dir, char *ret, size_t si
 	while (getline(&line, &n, f) > 0) {
 		if (!parse_mount(line, &d, &t, &s))
 			continue;
-		if (source ? strcmp(s, source) != 0 : strcmp(d, dir) != 0 || !strstr(t, ".bufs"))
+		if (source ? !has_source(s, source) : strcmp(d, dir) != 0 || !strstr(t, ".bufs"))
 			continue;
 		snprintf(ret, size, "%s", source ? d : s);
 		found = true;
@@ -104,7 +132,9 @@ static bool find_mount(const char *source, const char *dir, char *ret, size_t si
 
 bool mounted_at(const char *source, char *ret_dir, size_t size)
 {
-	return find_mount(source, NULL, ret_dir, size);
+	struct identity id;
+
+	return identify(source, &id) && find_mount(&id, NULL, ret_dir, size);
 }
 
 bool mounted_source(const char *dir, char *ret_source, size_t size)
@@ -113,7 +143,7 @@ bool mounted_source(const char *dir, char *ret_source, size_t size)
 }
 
 /* There is no flock() with a limit of time; a daemon that ends takes a moment to write its data. */
-static int lock_patiently(int fd, bool write, const char *path)
+static int lock(int fd, bool write, const char *path)
 {
 	const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
 	char dir[PATH_MAX];
@@ -131,62 +161,80 @@ static int lock_patiently(int fd, bool write, const char *path)
 	return -EBUSY;
 }
 
-/* The file behind a loop device, so that it is not mounted by its own name as well.  -1: none. */
-static int open_backing(const struct stat *st)
-{
-	char name[64], path[PATH_MAX];
-	FILE *f;
-	size_t n;
-
-	snprintf(name, sizeof(name), "/sys/dev/block/%u:%u/loop/backing_file", major(st->st_rdev),
-		 minor(st->st_rdev));
-	f = fopen(name, "re");
-	if (!f)
-		return -1;
-	n = fread(path, 1, sizeof(path) - 1, f);
-	fclose(f);
-	path[n] = '\0';
-	path[strcspn(path, "\n")] = '\0';
-	return open(path, O_RDONLY | O_CLOEXEC);
-}
-
-/* Nobody else has the device: tried and given back, for fuseblk's mount claims it itself. */
-static int test_exclusive(const char *path, bool write)
+/*
+ * The kernel's own claim of a device, which a mount of it has too.  A tool keeps it; a mount tries it
+ * and gives it back, for the kernel takes it for fuseblk.
+ */
+static int lock_device(const char *path, bool write, enum image_use use, int *ret_fd)
 {
 	int fd = open(path, (write ? O_RDWR : O_RDONLY) | O_EXCL | O_CLOEXEC);
 
 	if (fd < 0)
 		return -errno;
-	close(fd);
+	if (use == IMAGE_TOOL)
+		*ret_fd = fd;
+	else
+		close(fd);
 	return 0;
 }
 
-int image_claim_for_mount(const char *path, bool write, struct image_lock *ret_lock)
+static int lock_backing(const struct stat *st, bool write, int *ret_fd)
 {
-	struct image_lock l = {.backing_fd = -1};
+	char path[PATH_MAX];
+
+	if (!backing_path(st, path, sizeof(path)))
+		return 0;
+	*ret_fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* deleted, or of another namespace: nobody can mount it by its name */
+	return *ret_fd < 0 ? 0 : lock(*ret_fd, write, path);
+}
+
+static int open_image(const char *path, bool write, int *ret_fd)
+{
+	int fd = open(path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC), read_only = 0;
+
+	if (fd < 0 && (!write || errno == EISDIR || access(path, R_OK) < 0))
+		return -errno;
+	/* a read-only device can be opened for writing, but not written */
+	if (fd >= 0 && (!write || ioctl(fd, BLKROGET, &read_only) < 0 || !read_only)) {
+		*ret_fd = fd;
+		return 0;
+	}
+	if (fd >= 0)
+		close(fd);
+	return -EROFS;
+}
+
+int image_claim(const char *path, bool write, enum image_use use, struct image_lock *ret_lock)
+{
+	struct image_lock l = {.fd = -1, .device_fd = -1, .backing_fd = -1};
 	struct stat st;
 	int r;
 
-	l.fd = open(path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC);
-	if (l.fd < 0)
-		return -errno;
+	r = open_image(path, write, &l.fd);
+	if (r < 0)
+		return r;
 	r = fstat(l.fd, &st) < 0 ? -errno : 0;
 	if (r == 0 && !S_ISBLK(st.st_mode) && !S_ISREG(st.st_mode))
 		r = -ENOTBLK;
 	if (r == 0)
-		r = lock_patiently(l.fd, write, path);
-	if (r == 0 && S_ISBLK(st.st_mode)) {
-		r = test_exclusive(path, write);
-		l.backing_fd = open_backing(&st);
-		if (r == 0 && l.backing_fd >= 0)
-			r = lock_patiently(l.backing_fd, write, path);
-	}
-	if (r == 0) {
+		r = lock(l.fd, write, path);
+	if (r == 0 && S_ISBLK(st.st_mode))
+		r = lock_backing(&st, write, &l.backing_fd);
+	if (r == 0 && S_ISBLK(st.st_mode) && (write || use == IMAGE_MOUNT))
+		r = lock_device(path, write, use, &l.device_fd);
+	if (r < 0)
+		image_release(&l);
+	else
 		*ret_lock = l;
-		return 0;
-	}
-	if (l.backing_fd >= 0)
-		close(l.backing_fd);
-	close(l.fd);
 	return r;
+}
+
+void image_release(const struct image_lock *l)
+{
+	int fds[] = {l->device_fd, l->backing_fd, l->fd};
+
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
 }

@@ -5,23 +5,28 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/*
- * Claim an image or block device for this program: exclusively if it is to be written, else shared with
- * other readers.  The claim lasts until ret_fd is closed.  -EBUSY: another has it; or open(2)'s error.
- */
-int image_claim(const char *path, bool write, int *ret_fd);
-
-/*
- * The same for a mount: a block device is left for the kernel's own claim, the file behind a
- * loop device is claimed too, and a daemon that is just ending is waited for, up to 30 s.
- */
-struct image_lock {
-	int fd, backing_fd;
+enum image_use {
+	IMAGE_TOOL,  /* has a block device to itself also as far as the kernel is asked */
+	IMAGE_MOUNT, /* leaves that to the kernel's mount of the device */
 };
 
-int image_claim_for_mount(const char *path, bool write, struct image_lock *ret_lock);
+struct image_lock {
+	int fd, device_fd, backing_fd;
+};
 
-/* Where source (an absolute path) is mounted, if it is.  Unescaped. */
+/*
+ * Claim an image or block device, and the file behind a loop device: exclusively if it is to be
+ * written, else shared with other readers.  Lasts until image_release().  Waits for a program that
+ * is just ending, up to 30 s: a daemon writes its last data after the unmount.  -EBUSY: another has it;
+ * -EROFS: it can be read, but not written; -ENOTBLK: it is neither; or open(2)'s error.
+ */
+int image_claim(const char *path, bool write, enum image_use use, struct image_lock *ret_lock);
+void image_release(const struct image_lock *lock);
+
+/*
+ * Where source is mounted, if it is, by whatever name: a file counts as mounted if a loop device
+ * on it is, and the other way round.
+ */
 bool mounted_at(const char *source, char *ret_dir, size_t size);
 
 /* What is mounted at dir by bufs: its source. */

@@ -189,6 +189,10 @@ static const char *reason(int r)
 		return "the device is smaller than the filesystem";
 	case -EBUSY:
 		return "is in use (mounted?)";
+	case -ENOTBLK:
+		return "is neither a file nor a block device";
+	case -EROFS:
+		return "cannot be written; use -n";
 	case -EUCLEAN:
 		return "the superblock contradicts itself";
 	default:
@@ -252,25 +256,26 @@ static int check(struct fsck *f, struct bufio_engine *e)
 }
 
 /* -n looks at a mounted image too; what it says then may be about changes half made. */
-static int claim(const struct fsck *f, int *ret_fd)
+static int claim(const struct fsck *f, struct image_lock *ret_lock)
 {
 	bool write = f->options.mode != CHECK_REPORT;
-	int r = image_claim(f->path, write, ret_fd);
+	int r = image_claim(f->path, write, IMAGE_TOOL, ret_lock);
 
 	if (r != -EBUSY || write)
 		return r;
 	fprintf(stderr, PROGRAM ": %s: warning: in use; what is found may be wrong\n", f->path);
-	*ret_fd = -1;
+	*ret_lock = (struct image_lock){-1, -1, -1};
 	return 0;
 }
 
 static int run(struct fsck *f)
 {
 	struct bufio_engine_options o = {.read_only = f->options.mode == CHECK_REPORT};
+	struct image_lock lock;
 	struct bufio_engine *e;
-	int fd, r;
+	int r;
 
-	r = claim(f, &fd);
+	r = claim(f, &lock);
 	if (r < 0)
 		return fail(f, r);
 	r = bufio_engine_open(f->path, &o, &e);
@@ -280,8 +285,7 @@ static int run(struct fsck *f)
 		r = check(f, e);
 		bufio_engine_destroy(e);
 	}
-	if (fd >= 0)
-		close(fd);
+	image_release(&lock);
 	return r;
 }
 

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -97,30 +98,46 @@ static bool take_list(struct mkfs *m, char *list)
 	return true;
 }
 
-static bool take_label(struct mkfs *m, const char *label)
+/* NULL, or why text is no block size. */
+static const char *take_block_size(struct mkfs *m, const char *text)
 {
-	m->options.label = label;
-	return strlen(label) < 64;
+	uint64_t n;
+
+	if (!number(text, &n) || n < 1024 || n > 65536 || n & (n - 1))
+		return "a block size is 1024, 2048, 4096, 8192, 16384, 32768 or 65536";
+	m->options.block_bytes = (unsigned)n;
+	return NULL;
 }
 
-static bool take_option(struct mkfs *m, int option)
+/* NULL, or what is wrong with the option's argument. */
+static const char *take_value(struct mkfs *m, int option, const char *text)
 {
-	uint64_t n = 0;
-
 	switch (option) {
 	case 'L':
-		return take_label(m, optarg);
+		m->options.label = text;
+		return strlen(text) <= LABEL_MAX ? NULL : "a label has at most 63 bytes";
 	case 'U':
-		return uuid_parse(optarg, m->options.uuid) == 0;
+		return uuid_parse(text, m->options.uuid) == 0 ? NULL : "is no UUID";
 	case 'b':
-		if (!number(optarg, &n) || n < 1024 || n > 65536 || n & (n - 1))
-			return false;
-		m->options.block_bytes = (unsigned)n;
-		return true;
+		return take_block_size(m, text);
 	case 'N':
-		return number(optarg, &m->options.nr_inodes) && m->options.nr_inodes > 0;
-	case 'E':
-		return take_list(m, optarg);
+		return number(text, &m->options.nr_inodes) && m->options.nr_inodes
+			       ? NULL
+			       : "is no number of inodes";
+	default:
+		return take_list(m, optarg) ? NULL : "is no list of options";
+	}
+}
+
+/* False: wrong, and said so. */
+static bool take_option(struct mkfs *m, int option)
+{
+	const char *why;
+
+	switch (option) {
+	case '?':
+		fputs(usage_text, stderr);
+		return false;
 	case 'f':
 		m->force = true;
 		return true;
@@ -131,7 +148,10 @@ static bool take_option(struct mkfs *m, int option)
 		m->quiet = true;
 		return true;
 	default:
-		return false;
+		why = take_value(m, option, optarg);
+		if (why)
+			fprintf(stderr, PROGRAM ": -%c %s: %s\n", option, optarg, why);
+		return !why;
 	}
 }
 
@@ -145,12 +165,8 @@ static int parse(struct mkfs *m, int argc, char **argv)
 			fputs(option == 'V' ? PROGRAM " " VERSION "\n" : usage_text, stdout);
 			return 0;
 		}
-		if (!take_option(m, option)) {
-			if (option != '?')
-				fprintf(stderr, PROGRAM ": bad value for -%c\n", option);
-			fputs(usage_text, stderr);
+		if (!take_option(m, option))
 			return 1;
-		}
 	}
 	if (optind >= argc || optind + 2 < argc) {
 		fputs(usage_text, stderr);
@@ -162,28 +178,33 @@ static int parse(struct mkfs *m, int argc, char **argv)
 	return -1;
 }
 
-/* Make or grow the file to the size asked for. */
-static int prepare_file(struct mkfs *m)
+/* What is missing is made, if a size is given. */
+static int create_file(struct mkfs *m)
+{
+	int fd;
+
+	if (access(m->path, F_OK) == 0)
+		return 0;
+	if (m->size == 0)
+		return fail(m->path, "does not exist, and no size is given to make it");
+	fd = open(m->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	if (fd < 0)
+		return fail(m->path, strerror(errno));
+	close(fd);
+	m->created = true;
+	return 0;
+}
+
+/* Only once it is certain that this file is meant. */
+static int grow_file(const struct mkfs *m, int fd)
 {
 	struct stat st;
-	int fd, r = 0;
 
-	if (stat(m->path, &st) < 0) {
-		if (errno != ENOENT || m->size == 0)
-			return -errno;
-		m->created = true;
-	} else if (!S_ISREG(st.st_mode) || m->options.dry_run) {
+	if (fstat(fd, &st) < 0)
+		return fail(m->path, strerror(errno));
+	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size >= m->size)
 		return 0;
-	}
-	if (m->size == 0)
-		return 0;
-	fd = open(m->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-	if (fd < 0)
-		return -errno;
-	if ((m->created || (uint64_t)st.st_size < m->size) && ftruncate(fd, (off_t)m->size) < 0)
-		r = -errno;
-	close(fd);
-	return r;
+	return ftruncate(fd, (off_t)m->size) < 0 ? fail(m->path, strerror(errno)) : 0;
 }
 
 /* What libblkid sees there, ours included. */
@@ -249,12 +270,32 @@ static void print(const struct mkfs *m, const struct geometry *g)
 	       m->options.label ? m->options.label : "");
 }
 
-static int format(struct mkfs *m)
+static const char *reason(int r)
+{
+	switch (r) {
+	case -ENOSPC:
+		return "is too small";
+	case -EFBIG:
+		return "is too large for this block size";
+	case -EINVAL:
+		return "so many inodes, or such a log, do not fit";
+	case -EBUSY:
+		return "is in use";
+	case -ENOTBLK:
+		return "is neither a file nor a block device";
+	case -EROFS:
+		return "cannot be written";
+	default:
+		return strerror(-r);
+	}
+}
+
+static int format(struct mkfs *m, const char *path)
 {
 	struct bufio_engine_options eo = {.read_only = m->options.dry_run};
 	struct bufio_engine *e;
 	struct geometry geo;
-	int r = bufio_engine_open(m->path, &eo, &e);
+	int r = bufio_engine_open(path, &eo, &e);
 
 	if (r < 0)
 		return fail(m->path, strerror(-r));
@@ -268,43 +309,68 @@ static int format(struct mkfs *m)
 		e->ops->discard(e, 0, e->size_bytes & ~(uint64_t)(e->sector_bytes - 1));
 	r = mkfs_format(e, &m->options, &geo);
 	bufio_engine_destroy(e);
-	if (r == -ENOSPC)
-		return fail(m->path, "is too small");
 	if (r < 0)
-		return fail(m->path, strerror(-r));
+		return fail(m->path, reason(r));
 	print(m, &geo);
 	return 0;
 }
 
-static int run(struct mkfs *m)
+/* What would be made does not depend on what is there, but for the size of a device. */
+static int dry_run(struct mkfs *m)
 {
+	char path[64];
+	struct stat st;
 	int fd, r;
 
-	if (!m->options.dry_run && refuse_mounted(m))
-		return 1;
-	r = prepare_file(m);
-	if (r < 0)
-		return fail(m->path, strerror(-r));
-	r = image_claim(m->path, !m->options.dry_run, &fd);
-	if (r < 0)
-		return fail(m->path, r == -EBUSY ? "is in use" : strerror(-r));
-	if (m->force || m->created || m->options.dry_run)
-		r = 0;
-	else if (has_bufs(m))
-		r = fail(m->path, "contains bufs; use -f to overwrite it");
-	else
-		r = refuse_foreign(m);
-	if (r == 0)
-		r = format(m);
+	if (m->size == 0 || (stat(m->path, &st) == 0 && S_ISBLK(st.st_mode)))
+		return format(m, m->path);
+	fd = memfd_create(PROGRAM, MFD_CLOEXEC);
+	if (fd < 0 || ftruncate(fd, (off_t)m->size) < 0)
+		return fail(m->path, strerror(errno));
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	r = format(m, path);
 	close(fd);
-	if (m->created && (r || m->options.dry_run))
+	return r;
+}
+
+static int refuse_contents(const struct mkfs *m)
+{
+	if (m->force || m->created)
+		return 0;
+	if (has_bufs(m))
+		return fail(m->path, "contains bufs; use -f to overwrite it");
+	return refuse_foreign(m);
+}
+
+static int run(struct mkfs *m)
+{
+	struct image_lock lock;
+	int r;
+
+	if (m->options.dry_run)
+		return dry_run(m);
+	if (refuse_mounted(m) || create_file(m))
+		return 1;
+	r = image_claim(m->path, true, IMAGE_TOOL, &lock);
+	if (r < 0) {
+		r = fail(m->path, reason(r));
+	} else {
+		r = refuse_contents(m);
+		if (r == 0)
+			r = grow_file(m, lock.fd);
+		if (r == 0)
+			r = format(m, m->path);
+		image_release(&lock);
+	}
+	if (m->created && r)
 		unlink(m->path);
 	return r;
 }
 
 int main(int argc, char **argv)
 {
-	struct mkfs m = {.discard = false};
+	/* who makes it can use it: an ordinary user could not even change the root's owner */
+	struct mkfs m = {.options = {.root_uid = geteuid(), .root_gid = getegid()}};
 	int r;
 
 	uuid_generate(m.options.uuid);

@@ -172,7 +172,7 @@ static int serve(struct mount *m)
 
 static int mount_image(struct mount *m)
 {
-	int r = image_claim_for_mount(m->source, !m->o.fs.read_only, &m->lock);
+	int r = image_claim(m->source, !m->o.fs.read_only, IMAGE_MOUNT, &m->lock);
 
 	if (r < 0)
 		return complain(m->source, r);
@@ -243,7 +243,7 @@ static int unmount(int argc, char **argv)
 		return complain(dir, -errno);
 	if (!known || flags & MNT_DETACH)
 		return 0;
-	r = image_claim_for_mount(source, false, &lock);
+	r = image_claim(source, false, IMAGE_MOUNT, &lock);
 	return r == -EBUSY ? complain(source, r) : 0;
 }
 

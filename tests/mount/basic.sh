@@ -29,9 +29,9 @@ echo data >&9 || die "write to an unlinked file"
 exec 9>&-
 cd /
 picture "$mnt" >"$top/before"
-leave
+leave "$img"
 t bufs "$img" "$mnt" || die remount
 picture "$mnt" >"$top/after"
 cmp "$top/before" "$top/after" || die "the remount differs"
-leave
+leave "$img"
 clean "$img"

@@ -1,0 +1,30 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# as_user.sh SCRIPT...: run a test of an ordinary user, from root: in a mount namespace of its own, with the
+# programs and sources where the user may read them, and a /dev/fuse as udev would make it.
+set -eu
+: "${BIN:?}"
+[ -e /dev/fuse ] || exit 77
+user=65534
+box=$(mktemp -d)
+trap 'rm -rf "$box"' EXIT
+here=$(cd "$(dirname "$0")" && pwd)
+sources=$(cd "$here/../.." && pwd)
+mkdir "$box/tmp" "$box/src"
+chmod 755 "$box"
+chown $user:$user "$box/tmp"
+(cd "$sources" && tar -cf - meson.build README.md docs src tests tools) | tar -C "$box/src" --no-same-owner -xf -
+(cd "$BIN" && find src/fuse tools tests/mount -maxdepth 1 -type f -perm -100 | tar -cf - -T -) |
+	tar -C "$(mkdir "$box/bin" && echo "$box/bin")" --no-same-owner -xf -
+chmod -R a+rX "$box/src" "$box/bin"
+mknod -m 666 "$box/fuse" c 10 229
+script=$(basename "$1")
+shift
+export BIN="$box/bin" TMPDIR="$box/tmp"
+# shellcheck disable=SC2016
+unshare -m sh -c '
+	mount --bind "$1/fuse" /dev/fuse || exit 77
+	cd /
+	shift
+	exec setpriv --reuid="$1" --regid="$1" --clear-groups sh "$2/tests/mount/$3" $4' \
+	sh "$box" $user "$box/src" "$script" "$*"
