@@ -429,10 +429,19 @@ static uint64_t count_state(const struct bufio_client *c, uint64_t mask)
 	return n;
 }
 
+static void wait_prefetches(struct bufio_client *c)
+{
+	pthread_mutex_lock(&c->free_lock);
+	while (c->nr_prefetch)
+		pthread_cond_wait(&c->free_wake, &c->free_lock);
+	pthread_mutex_unlock(&c->free_lock);
+}
+
 int bufio_drop_buffers(struct bufio_client *c)
 {
 	int r;
 
+	wait_prefetches(c); /* whose holds are ours, not the caller's */
 	if (count_state(c, ST_PINS))
 		return -EBUSY;
 	r = bufio_write_dirty_buffers(c);
@@ -619,23 +628,12 @@ fail:
 	return r;
 }
 
-static void wait_prefetches(struct bufio_client *c)
-{
-	pthread_mutex_lock(&c->free_lock);
-	while (c->nr_prefetch)
-		pthread_cond_wait(&c->free_wake, &c->free_lock);
-	pthread_mutex_unlock(&c->free_lock);
-}
-
 int bufio_destroy(struct bufio_client *c)
 {
 	int r;
 
 	if (!c)
 		return 0;
-	wait_prefetches(c);
-	if (count_state(c, ST_PINS))
-		return -EBUSY;
 	r = bufio_drop_buffers(c);
 	if (r)
 		return r;
