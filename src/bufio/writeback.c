@@ -226,19 +226,27 @@ static bool is_settled(const struct entry *e, uint64_t s)
 	return atomic_load(&e->b->nr_written) - e->nr_written >= e->need;
 }
 
+/*
+ * Nothing to write, perhaps after wait_entry(): those who want to pin need not wait any more.  (Another flush may have wished
+ * for it; it then waits for one pin more.)
+ */
+static bool leave(struct entry *e, uint64_t s)
+{
+	e->done = true;
+	if (s & ST_FLUSHWAIT) {
+		atomic_fetch_and(&e->b->state, ~ST_FLUSHWAIT);
+		wait_wake(e->b);
+	}
+	return false;
+}
+
 static bool claim(struct bufio_client *c, struct entry *e, enum write_wait wait)
 {
 	uint64_t s = atomic_load(&e->b->state);
 
 	for (;;) {
-		if (is_settled(e, s)) {
-			e->done = true;
-			return false;
-		}
-		if ((s & ST_PINS) && wait == WRITE_WAIT_UNPINNED) {
-			e->done = true;
-			return false;
-		}
+		if (is_settled(e, s) || ((s & ST_PINS) && wait == WRITE_WAIT_UNPINNED))
+			return leave(e, s);
 		if (!(s & ST_DIRTY) || (s & (ST_WRITING | ST_PINS)))
 			return false;
 		if (atomic_compare_exchange_weak(&e->b->state, &s,
