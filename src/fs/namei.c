@@ -74,6 +74,13 @@ void names_unlinked(struct inode *child, struct timespec now)
 	child->ctime = now;
 }
 
+int names_start(struct fs *fs, unsigned nr_blocks, struct txn *t)
+{
+	int r = txn_start(fs, nr_blocks, t);
+
+	return r == -ENOSPC ? txn_start(fs, 0, t) : r;
+}
+
 /* lookup */
 
 /* "." and ".." */
@@ -306,7 +313,7 @@ static int make(struct fs *fs, uint64_t dir_ino, const char *name, const struct 
 	r = inode_get(fs, dir_ino, &dir);
 	if (r < 0)
 		return r;
-	r = txn_start(fs, DIR_ADD_BLOCKS + (S_ISLNK(what->mode) ? SYMLINK_BLOCKS : 0), &t);
+	r = names_start(fs, DIR_ADD_BLOCKS + (S_ISLNK(what->mode) ? SYMLINK_BLOCKS : 0), &t);
 	if (r == 0) {
 		pthread_rwlock_wrlock(&dir->lock);
 		r = make_locked(&t, dir, name, what, ret_attr, &child);
@@ -397,7 +404,7 @@ static int link_inode(struct inode *dir, const char *name, struct inode *child,
 	r = check_linkable(child);
 	if (r < 0)
 		return r;
-	r = txn_start(dir->fs, DIR_ADD_BLOCKS, &t);
+	r = names_start(dir->fs, DIR_ADD_BLOCKS, &t);
 	if (r < 0)
 		return r;
 	pthread_rwlock_wrlock(&dir->lock);

@@ -25,6 +25,12 @@ int names_check_child(const struct inode *dir, const struct dir_entry *e,
 /* May the child lose this name?  -EPERM: chattr +i or +a. */
 int names_check_victim(const struct inode *dir, const struct inode *child);
 
+/*
+ * txn_start() for what adds a name.  Few names need all the blocks that they might, most need none: where not so many
+ * are left, it starts without, and dir_add() says -ENOSPC if it does need one.
+ */
+int names_start(struct fs *fs, unsigned nr_blocks, struct txn *t);
+
 static inline void names_changed(struct inode *dir, struct timespec now)
 {
 	dir->mtime = dir->ctime = now;

@@ -472,7 +472,7 @@ static int rename_try(struct rename *rn)
 {
 	int r;
 
-	r = txn_start(rn->fs, DIR_ADD_BLOCKS, &rn->txn);
+	r = names_start(rn->fs, DIR_ADD_BLOCKS, &rn->txn);
 	if (r < 0)
 		return r;
 	r = rename_in_txn(rn);

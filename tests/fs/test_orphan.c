@@ -299,21 +299,23 @@ static void *attempt(void *context)
 {
 	static const char data[2048];
 	const struct fs_new what = {.mode = S_IFDIR | 0700};
+	char name[200] = {0}; /* too long for an inode */
 	struct attempt *a = context;
 	struct fs_attr attr = {.size = 5000};
 
+	memset(name, 'n', sizeof(name) - 1);
 	switch (a->op) {
 	case FULL_WRITE:
 		a->result = (int)fs_write(i.fs, a->file, 0, data, sizeof(data));
 		break;
 	case FULL_MAKE:
-		a->result = fs_make(i.fs, a->dir, "new", &what, &attr);
+		a->result = fs_make(i.fs, a->dir, name, &what, &attr);
 		break;
 	case FULL_LINK:
-		a->result = fs_link(i.fs, a->file, a->dir, "new", &attr);
+		a->result = fs_link(i.fs, a->file, a->dir, name, &attr);
 		break;
 	case FULL_RENAME:
-		a->result = fs_rename(i.fs, INODE_ROOT, "small", a->dir, "new", 0);
+		a->result = fs_rename(i.fs, INODE_ROOT, "small", a->dir, name, 0);
 		break;
 	default:
 		a->result = fs_setattr(i.fs, a->file, &attr, FS_SET_SIZE, &attr);
