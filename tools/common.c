@@ -16,8 +16,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define POLL_MS	 100
-#define WAIT_MAX 300 /* times POLL_MS: 30 s */
+#define POLL_MS	    20
+#define TOOL_POLLS  250	 /* 5 s */
+#define MOUNT_POLLS 1500 /* 30 s */
 
 static void unescape(char *s)
 {
@@ -143,13 +144,14 @@ bool mounted_source(const char *dir, char *ret_source, size_t size)
 }
 
 /* There is no flock() with a limit of time; a daemon that ends takes a moment to write its data. */
-static int lock(int fd, bool write, const char *path)
+static int lock(int fd, bool write, enum image_use use, const char *path)
 {
+	const int polls = use == IMAGE_TOOL ? TOOL_POLLS : MOUNT_POLLS;
 	const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
 	char dir[PATH_MAX];
 	int i;
 
-	for (i = 0; i < WAIT_MAX; i++) {
+	for (i = 0; i < polls; i++) {
 		if (flock(fd, (write ? LOCK_EX : LOCK_SH) | LOCK_NB) == 0)
 			return 0;
 		if (errno != EWOULDBLOCK)
@@ -178,7 +180,7 @@ static int lock_device(const char *path, bool write, enum image_use use, int *re
 	return 0;
 }
 
-static int lock_backing(const struct stat *st, bool write, int *ret_fd)
+static int lock_backing(const struct stat *st, bool write, enum image_use use, int *ret_fd)
 {
 	char path[PATH_MAX];
 
@@ -186,7 +188,7 @@ static int lock_backing(const struct stat *st, bool write, int *ret_fd)
 		return 0;
 	*ret_fd = open(path, O_RDONLY | O_CLOEXEC);
 	/* deleted, or of another namespace: nobody can mount it by its name */
-	return *ret_fd < 0 ? 0 : lock(*ret_fd, write, path);
+	return *ret_fd < 0 ? 0 : lock(*ret_fd, write, use, path);
 }
 
 static int open_image(const char *path, bool write, int *ret_fd)
@@ -218,9 +220,9 @@ int image_claim(const char *path, bool write, enum image_use use, struct image_l
 	if (r == 0 && !S_ISBLK(st.st_mode) && !S_ISREG(st.st_mode))
 		r = -ENOTBLK;
 	if (r == 0)
-		r = lock(l.fd, write, path);
+		r = lock(l.fd, write, use, path);
 	if (r == 0 && S_ISBLK(st.st_mode))
-		r = lock_backing(&st, write, &l.backing_fd);
+		r = lock_backing(&st, write, use, &l.backing_fd);
 	if (r == 0 && S_ISBLK(st.st_mode) && (write || use == IMAGE_MOUNT))
 		r = lock_device(path, write, use, &l.device_fd);
 	if (r < 0)

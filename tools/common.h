@@ -6,8 +6,8 @@
 #include <stddef.h>
 
 enum image_use {
-	IMAGE_TOOL,  /* has a block device to itself also as far as the kernel is asked */
-	IMAGE_MOUNT, /* leaves that to the kernel's mount of the device */
+	IMAGE_TOOL, /* has a block device to itself also as far as the kernel is asked; waits 5 s */
+	IMAGE_MOUNT, /* leaves that to the kernel's mount of the device; waits 30 s */
 };
 
 struct image_lock {
@@ -16,8 +16,8 @@ struct image_lock {
 
 /*
  * Claim an image or block device, and the file behind a loop device: exclusively if it is to be
- * written, else shared with other readers.  Lasts until image_release().  Waits for a program that
- * is just ending, up to 30 s: a daemon writes its last data after the unmount.  -EBUSY: another has it;
+ * written, else shared with other readers.  Lasts until image_release().  Waits a while, unless it is
+ * mounted: the daemon of a mount that is gone may still be writing.  -EBUSY: another has it;
  * -EROFS: it can be read, but not written; -ENOTBLK: it is neither; or open(2)'s error.
  */
 int image_claim(const char *path, bool write, enum image_use use, struct image_lock *ret_lock);

@@ -10,6 +10,7 @@
 #include "common.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -224,27 +226,65 @@ static void block_signals(void)
 }
 
 /*
- * umount(8) leaves it to us, for a plain FUSE mount of root's: the unmount of an image file returns
- * before the daemon has written its data, so wait for its claim to end.
+ * umount(8) looks for umount.fuse.bufs only if it knows more of the mount than statfs(2) tells: leave it the
+ * helper's name where it keeps such options, /run/mount/utab.  Where that cannot be written
+ * umount(8) does not wait, and the next program that opens the image does.
+ */
+static void name_umount_helper(const struct mount *m)
+{
+	pid_t pid;
+
+	if (geteuid() != 0 || m->block_device)
+		return;
+	pid = fork();
+	if (pid == 0) {
+		int null = open("/dev/null", O_WRONLY);
+
+		dup2(null, STDERR_FILENO);
+		execlp("mount", "mount", "-f", "-i", "--no-canonicalize", "-t", "fuse.bufs", "-o",
+		       "uhelper=fuse.bufs", "--", m->source, m->dir, (char *)NULL);
+		_exit(1);
+	}
+	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
+/* The daemon ends when it has written all: wait for that, unless there are more mounts of the image. */
+static int wait_for_daemon(const char *source)
+{
+	struct image_lock lock;
+	char dir[PATH_MAX];
+	int r = image_claim(source, false, IMAGE_MOUNT, &lock);
+
+	if (r != -EBUSY || mounted_at(source, dir, sizeof(dir)))
+		return 0;
+	fprintf(stderr, "bufs: %s: unmounted, but still being written\n", source);
+	return EXIT_MOUNT;
+}
+
+/*
+ * umount(8) leaves it to us, for a plain FUSE mount: the unmount of an image file returns before the daemon
+ * has written its data.
  */
 static int unmount(int argc, char **argv)
 {
 	char source[PATH_MAX], dir[PATH_MAX];
-	struct image_lock lock;
-	int flags = UMOUNT_NOFOLLOW, option, r;
+	int flags = 0, option, r;
 	bool known;
 
 	while ((option = getopt(argc, argv, "nlfvrt:N:")) >= 0)
 		flags |= option == 'l' ? MNT_DETACH : option == 'f' ? MNT_FORCE : 0;
-	if (optind >= argc || !realpath(argv[optind], dir))
+	if (optind + 1 != argc) {
+		fprintf(stderr, "usage: umount.fuse.bufs [-lfnv] MOUNTPOINT\n");
 		return EXIT_USER;
+	}
+	if (!realpath(argv[optind], dir))
+		return complain(argv[optind], -errno);
 	known = mounted_source(dir, source, sizeof(source));
-	if (umount2(dir, flags) < 0)
-		return complain(dir, -errno);
-	if (!known || flags & MNT_DETACH)
-		return 0;
-	r = image_claim(source, false, IMAGE_MOUNT, &lock);
-	return r == -EBUSY ? complain(source, r) : 0;
+	r = session_unmount(dir, flags);
+	if (r < 0)
+		return complain(dir, r);
+	return known && !(flags & MNT_DETACH) ? wait_for_daemon(source) : 0;
 }
 
 int main(int argc, char **argv)
@@ -274,8 +314,11 @@ int main(int argc, char **argv)
 			complain("fork", r);
 			return EXIT_SYSTEM;
 		}
-		if (r == 0)
+		if (r == 0) {
+			if (code == 0)
+				name_umount_helper(&m);
 			return code;
+		}
 	}
 	block_signals();
 	return mount_image(&m);

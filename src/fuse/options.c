@@ -78,10 +78,13 @@ static bool take_flag(struct options *o, const char *name)
 {
 	static const char *const kernel[] = {"nosuid", "nodev", "noexec", "suid",    "dev",
 					     "exec",   "sync",	"async",  "dirsync", NULL};
-	static const char *const ignored[] = {
-		"defaults", "auto",  "noauto", "user",	  "users",	"nouser",
-		"owner",    "group", "nofail", "_netdev", "nodiratime", "default_permissions",
-		NULL};
+	static const char *const ignored[] = {"defaults",   "auto",	     "noauto",
+					      "user",	    "users",	     "nouser",
+					      "owner",	    "group",	     "nofail",
+					      "_netdev",    "nodiratime",    "default_permissions",
+					      "silent",	    "loud",	     "diratime",
+					      "nomand",	    "nolazytime",    "noiversion",
+					      "norelatime", "nostrictatime", NULL};
 
 	if (!strcmp(name, "ro"))
 		o->fs.read_only = true;
@@ -106,7 +109,8 @@ static bool take_flag(struct options *o, const char *name)
 
 static bool take_one(struct options *o, char *name)
 {
-	static const char *const named_by_us[] = {"fsname", "subtype", "comment", NULL};
+	static const char *const not_for_us[] = {"fsname", "subtype", "comment", "uhelper",
+						 "helper", "user",    NULL};
 	char *value = strchr(name, '=');
 	int r;
 
@@ -114,7 +118,7 @@ static bool take_one(struct options *o, char *name)
 		return true;
 	if (value)
 		*value++ = '\0';
-	if (value && in(named_by_us, name))
+	if (value && in(not_for_us, name))
 		return true;
 	if (!strcmp(name, "remount")) {
 		fprintf(stderr, "bufs: remount is not possible: unmount and mount again\n");

@@ -115,22 +115,29 @@ static void *worker(void *context)
 	return NULL;
 }
 
-void session_detach(const char *mountpoint)
+static int run_fusermount(const char *mountpoint, bool lazy)
 {
-	pid_t pid;
+	int status;
+	pid_t pid = fork();
 
-	if (geteuid() == 0) {
-		umount2(mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW);
-		return;
-	}
-	pid = fork();
 	if (pid == 0) {
-		execlp("fusermount3", "fusermount3", "-u", "-q", "-z", "--", mountpoint,
+		execlp("fusermount3", "fusermount3", "-u", lazy ? "-qz" : "-q", "--", mountpoint,
 		       (char *)NULL);
 		_exit(1);
 	}
-	if (pid > 0)
-		waitpid(pid, NULL, 0);
+	if (pid < 0)
+		return -errno;
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return status == 0 ? 0 : -EPERM;
+}
+
+int session_unmount(const char *mountpoint, int flags)
+{
+	if (geteuid() != 0)
+		return run_fusermount(mountpoint, flags & MNT_DETACH);
+	return umount2(mountpoint, flags | UMOUNT_NOFOLLOW) < 0 ? -errno : 0;
 }
 
 /* The signals come here and nowhere else. */
@@ -146,7 +153,7 @@ static void *signals(void *context)
 	sigaddset(&set, SIGHUP);
 	while (sigwait(&set, &signal) == 0) {
 		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
-		session_detach(l->mountpoint);
+		session_unmount(l->mountpoint, MNT_DETACH);
 		pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
 	}
 	return NULL;

@@ -15,7 +15,10 @@ int session_hook(struct fuse_session *se);
 int session_run(struct fuse_session *se, struct front *f, unsigned nr_threads,
 		const char *mountpoint);
 
-/* Unmount as root or through fusermount3; open files keep the filesystem until they are closed. */
-void session_detach(const char *mountpoint);
+/*
+ * Unmount, as root or through fusermount3; flags of umount2(2).  With MNT_DETACH open files keep the filesystem until
+ * they are closed.
+ */
+int session_unmount(const char *mountpoint, int flags);
 
 #endif

@@ -13,7 +13,7 @@ sources=$(cd "$here/../.." && pwd)
 mkdir "$box/tmp" "$box/src"
 chmod 755 "$box"
 chown $user:$user "$box/tmp"
-(cd "$sources" && tar -cf - meson.build README.md docs src tests tools) | tar -C "$box/src" --no-same-owner -xf -
+(cd "$sources" && tar -cf - meson* README.md docs src tests tools) | tar -C "$box/src" --no-same-owner -xf -
 (cd "$BIN" && find src/fuse tools tests/mount -maxdepth 1 -type f -perm -100 | tar -cf - -T -) |
 	tar -C "$(mkdir "$box/bin" && echo "$box/bin")" --no-same-owner -xf -
 chmod -R a+rX "$box/src" "$box/bin"
@@ -24,6 +24,11 @@ export BIN="$box/bin" TMPDIR="$box/tmp"
 # shellcheck disable=SC2016
 unshare -m sh -c '
 	mount --bind "$1/fuse" /dev/fuse || exit 77
+	# fusermount3 cannot unmount without it; a minimal Debian has none
+	[ -e /etc/mtab ] || {
+		mkdir "$1/etc" && ln -s /proc/self/mounts "$1/etc/mtab" &&
+			mount -t overlay -o "lowerdir=$1/etc:/etc" overlay /etc || exit 77
+	}
 	cd /
 	shift
 	exec setpriv --reuid="$1" --regid="$1" --clear-groups sh "$2/tests/mount/$3" $4' \

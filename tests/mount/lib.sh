@@ -63,6 +63,7 @@ need_root() {
 need_user_mount() {
 	[ -w /dev/fuse ] || skip "/dev/fuse is not for this user"
 	am_root || command -v fusermount3 >/dev/null || skip "no fusermount3"
+	am_root || [ -e /etc/mtab ] || skip "no /etc/mtab: fusermount3 could not unmount"
 }
 # $loop becomes a loop device on $img
 need_loop() {

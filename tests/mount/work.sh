@@ -14,9 +14,9 @@ tar -C "$tree" --format=posix -cf - . | tar -C tree -xpf -
 
 step "build a C project"
 mkdir project
-(cd "$sources" && tar -cf - meson.build README.md docs src tests tools) | tar -C project -xf -
-meson setup project/build project >build.log
-ninja -C project/build src/fuse/bufs tools/mkfs.bufs tests/fs/test_format >>build.log
+(cd "$sources" && tar -cf - meson* README.md docs src tests tools) | tar -C project -xf -
+meson setup project/build project >build.log || { cat build.log; exit 1; }
+ninja -C project/build src/fuse/bufs tools/mkfs.bufs tests/fs/test_format >build.log || { cat build.log; exit 1; }
 project/build/tests/fs/test_format >/dev/null
 project/build/tools/mkfs.bufs -q made.img 16M
 

@@ -1,0 +1,79 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# mount(8), umount(8) and fstab find the helpers where they are installed, and their options work.
+[ "$(id -u)" = 0 ] || exit 77
+[ -n "${INSIDE:-}" ] || INSIDE=1 exec unshare -m --propagation private sh "$0"
+. "$(dirname "$0")/lib.sh"
+
+# an installation, seen at its place in this mount namespace only
+DESTDIR=$top/dest meson install -C "$BIN" --no-rebuild --quiet || die install
+for d in usr/bin usr/sbin usr/local/bin usr/local/sbin; do
+	[ ! -d "$top/dest/$d" ] || mount -t overlay -o "lowerdir=$top/dest/$d:/$d" overlay "/$d" || skip "no overlay"
+done
+mount -t tmpfs tmpfs /run
+mknod -m 666 "$top/fuse" c 10 229
+mount --bind "$top/fuse" /dev/fuse
+[ -e /sbin/mount.fuse.bufs ] || die "the helper is not where mount(8) looks"
+
+options() {
+	awk -v m="$mnt" '$2 == m {print $1, $3, $4}' /proc/mounts
+}
+# options for mount(8), pattern of what the mount table then says
+mounted_with() {
+	t mount -t fuse.bufs -o "$1" "$img" "$mnt" || die "mount -o $1"
+	options | grep -q -E -e "$2" || die "-o $1: $(options)"
+	t umount "$mnt" || die "umount, -o $1"
+	case $2 in
+	*fuseblk*) wait_free "$img" ;; # all is written, says the kernel; the daemon may still be ending
+	*) flock -s -n "$img" true || die "umount does not wait, -o $1" ;;
+	esac
+}
+t mkfs.bufs -q "$img" 64M || die mkfs
+mounted_with defaults "^$img fuse.bufs rw,"
+mounted_with ro "fuse.bufs ro,"
+mounted_with noatime noatime
+for o in nosuid nodev noexec sync dirsync; do
+	mounted_with $o "rw,.*$o"
+done
+mounted_with suid,dev,exec,async,rw "fuse.bufs rw,relatime,user_id"
+mounted_with nofail,_netdev,noauto,auto,x-systemd.automount,x-a=b,X-mount.mkdir,comment=c rw
+mounted_with loop "^/dev/loop[0-9]+ fuseblk.bufs rw"
+mounted_with cache=8M,commit=1,threads=1 rw
+refused 1 "unknown option 'nonsense'" t mount -t fuse.bufs -o nonsense "$img" "$mnt"
+refused 32 "holds no bufs" t mount -t fuse.bufs "$BIN/src/fuse/bufs" "$mnt"
+t mount -f -t fuse.bufs "$img" "$mnt" || die "mount -f"
+[ -z "$(options)" ] || die "mount -f has mounted"
+t mount -t fuse.bufs "$img" "$mnt" || die mount
+refused 1 "remount" t mount -o remount,ro "$mnt"
+refused 32 "already mounted" t mount -t fuse.bufs "$img" "$mnt"
+exec 9<"$mnt"
+refused 32 "mnt: is in use" t umount "$mnt"
+exec 9<&-
+t umount "$mnt" || die umount
+
+# a device, by its own type too
+need_loop
+for type in fuse.bufs fuseblk.bufs; do
+	t mount -t $type "$loop" "$mnt" || die "mount -t $type"
+	options | grep -q "^$loop fuseblk.bufs rw,relatime" || die "$type: $(options)"
+	t umount "$mnt" || die "umount $type"
+done
+
+# fstab: mount -a, and a mount of an ordinary user
+chown -R 65534:65534 "$mnt" "$img"
+echo "$img $mnt fuse.bufs nofail,noatime 0 0" >"$top/fstab"
+touch /etc/fstab
+mount --bind "$top/fstab" /etc/fstab
+t mount -a || die "mount -a"
+options | grep -q "^$img fuse.bufs rw,noatime" || die "mount -a: $(options)"
+t umount -a -t fuse.bufs || die "umount -a"
+[ -z "$(options)" ] || die "umount -a has left it"
+echo "$img $mnt fuse.bufs noauto,user 0 0" >"$top/fstab"
+user() {
+	setpriv --reuid=65534 --regid=65534 --clear-groups timeout -k 5 100 "$@"
+}
+user mount "$mnt" || die "mount of a user"
+options | grep -q "^$img fuse.bufs rw,nosuid,nodev,noexec,.*user_id=65534" || die "user: $(options)"
+user umount "$mnt" || die "umount of a user"
+flock -s -n "$img" true || die "umount of a user does not wait"
+clean "$img"
