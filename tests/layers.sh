@@ -40,7 +40,8 @@ below() {
 		done
 	done
 }
-low='meta txn balloc bitmap group crc btree ialloc'
+log='log log_checkpoint log_commit log_live log_overlay log_record log_recover'
+low="meta super $log held group txn balloc bitmap group crc btree ialloc"
 # shellcheck disable=SC2086
 {
 	below namei.h $low bmap inode inode_disk extents dir dir_block dir_index dir_space file_data read write truncate symlink
@@ -48,10 +49,12 @@ low='meta txn balloc bitmap group crc btree ialloc'
 	below file.h $low bmap inode_disk extents
 	below bmap.h $low
 	below inode.h $low
-	below ialloc.h meta txn balloc bitmap crc btree
-	below balloc.h meta txn bitmap crc
+	below ialloc.h meta super $log held txn balloc bitmap crc btree
+	below balloc.h meta $log held txn bitmap crc
 	below btree.h meta txn balloc bitmap crc ialloc
-	below txn.h meta bitmap crc
+	below txn.h meta super $log held bitmap crc
+	below held.h meta super $log bitmap crc
+	below log.h meta super bitmap crc
 }
 
 # no mutable variable at file level

@@ -144,19 +144,6 @@ ssize_t fs_readlink(struct fs *fs, uint64_t ino, char *target, size_t size)
 	return n;
 }
 
-/* There is no log yet: all of the filesystem becomes durable.  Costs no I/O if it is so already. */
-int fs_fsync(struct fs *fs, uint64_t ino, bool datasync)
-{
-	struct inode *inode;
-	int r;
-
-	r = inode_get(fs, ino, &inode);
-	if (r < 0)
-		return r;
-	inode_put(inode);
-	return fs_sync(fs);
-}
-
 void fs_forget(struct fs *fs, uint64_t ino, uint64_t nr_references)
 {
 	inode_unref(fs, ino, nr_references);

@@ -3,11 +3,14 @@
  * The block bitmaps.  A search goes on behind the goal in its group, then through the other groups; the group's
  * cursor makes small files that are made one after the other adjoin.
  *
- * fs->unreserved_blocks is taken before a search and given back behind a free, so it never exceeds what the
- * bitmaps have, and a search for promised blocks finds some.  Calls txn, group, meta, bufio.
+ * fs->unreserved_blocks is taken before a search and given back when freed blocks are no longer held, so it
+ * never exceeds what may be taken, and a search for promised blocks finds some.
+ * Calls txn, held, group, meta, bufio.
  */
 #include "balloc.h"
 #include "bitmap.h"
+#include "held.h"
+#include "group.h"
 #include "meta.h"
 #include "super.h"
 
@@ -172,7 +175,7 @@ static int take_locked(struct search *s, uint32_t group, struct bufio_buffer *bi
 	struct fs *fs = s->t->fs;
 	struct group *gr = &fs->groups[group];
 	uint8_t *map = bitmap_bits(bufio_data(bitmap));
-	struct run run = find_locked(s, group, map);
+	struct run run = find_locked(s, group, held_map_locked(fs, group, map));
 	struct bufio_buffer *gdt;
 	int r;
 
@@ -182,6 +185,7 @@ static int take_locked(struct search *s, uint32_t group, struct bufio_buffer *bi
 	if (r < 0)
 		return r;
 	bitmap_set(map, run.bit, run.bit + run.count);
+	held_taken_locked(fs, group, run.bit, run.count);
 	gr->free_blocks -= run.count;
 	gr->flags &= (uint16_t)~GROUP_BLOCKS_UNINIT;
 	gr->block_cursor = run.bit + run.count;
@@ -289,6 +293,7 @@ int balloc_alloc(struct txn *t, enum balloc_kind kind, uint64_t goal, uint32_t w
 
 	if (!want)
 		return -EINVAL;
+	held_release(t->fs);
 	r = kind == BALLOC_RESERVED ? alloc_reserved(&s) : alloc_any(&s);
 	if (r < 0)
 		return r;
@@ -298,18 +303,22 @@ int balloc_alloc(struct txn *t, enum balloc_kind kind, uint64_t goal, uint32_t w
 	return 0;
 }
 
-/* Pinned or held blocks cannot be thrown away; at least no head is stamped into them any more. */
+/*
+ * Their contents need not be written any more, unless a crash now would bring them back: what the
+ * log has an image of has to get home, and so has data of a transaction that is being committed.
+ */
 static void forget(struct fs *fs, uint64_t block, uint64_t count)
 {
-	struct bufio_buffer *b;
+	uint64_t from = block;
 
-	if (bufio_discard_buffers(fs->bufio, block, count) != -EBUSY)
+	if (atomic_load(&fs->log->data_unwritten))
 		return;
-	for (uint64_t i = 0; i < count; i++) {
-		if (bufio_get(fs->bufio, block + i, &b) == 0) {
-			meta_set_data(b);
-			bufio_release(b);
-		}
+	for (uint64_t i = block; i <= block + count; i++) {
+		if (i < block + count && !log_is_live(fs->log, i))
+			continue;
+		if (i > from)
+			bufio_discard_buffers(fs->bufio, from, i - from);
+		from = i + 1;
 	}
 }
 
@@ -329,8 +338,14 @@ static int give_locked(struct txn *t, uint32_t group, struct run run)
 	    !(gr->flags & GROUP_BLOCKS_UNINIT))
 		r = modify_locked(t, group, b, &gdt);
 	if (r == 0) {
+		r = held_prepare_locked(t->fs, group, map);
+		if (r < 0)
+			bufio_release(gdt);
+	}
+	if (r == 0) {
 		forget(t->fs, geo_group_start(&t->fs->geo, group) + run.bit, run.count);
 		bitmap_clear(map, run.bit, run.bit + run.count);
+		held_add_locked(t->fs, group, run.bit, run.count, t->seq);
 		gr->free_blocks += run.count;
 		group_put_locked(t->fs, group, gdt);
 	}
@@ -353,9 +368,7 @@ int balloc_free(struct txn *t, uint64_t block, uint64_t count)
 	pthread_mutex_lock(&t->fs->groups[group].lock);
 	r = give_locked(t, group, run);
 	pthread_mutex_unlock(&t->fs->groups[group].lock);
-	if (r == 0) {
+	if (r == 0)
 		atomic_fetch_add(&t->fs->free_blocks, count);
-		atomic_fetch_add(&t->fs->unreserved_blocks, count);
-	}
 	return r;
 }

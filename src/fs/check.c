@@ -13,8 +13,9 @@ typedef int check_pass(struct check *c);
 static int run(struct check *c)
 {
 	static check_pass *const passes[] = {
-		check_super_open, check_groups_open, check_log,	  check_inodes,	 check_remaps,
-		check_dirs,	  check_connect,     check_links, check_bitmaps, check_super_close,
+		check_replay, check_super_open, check_groups_open, check_log,
+		check_inodes, check_remaps,	check_dirs,	   check_connect,
+		check_links,  check_bitmaps,	check_super_close,
 	};
 	int r = 0;
 
@@ -43,6 +44,7 @@ static int check_destroy(struct check *c)
 			bufio_destroy(c->fs.bufio);
 		}
 	}
+	bufio_engine_destroy(c->overlay);
 	groups_destroy(c);
 	vec_free(&c->dirs);
 	vec_free(&c->remaps);

@@ -8,7 +8,8 @@
  * that may trust what is to be found out here.
  *
  *	check_super.c	 pass 0: the superblock, and the writing of it at the end
- *	check_groups.c	 pass 0: descriptors, itable_mark, the log block
+ *	check_log.c	 before: the replay; pass 0: the log's first block
+ *	check_groups.c	 pass 0: descriptors, itable_mark
  *	check_inodes.c	 pass 1: each inode by itself, and which blocks it claims
  *	check_claims.c	 ... and the conflicts over them
  *	check_attrs.c	 its extended attributes
@@ -108,6 +109,9 @@ struct check {
 	struct disk_super super;
 	uint64_t super_seq;
 	bool stopped; /* preen met what it may not mend */
+	bool log_bad; /* it could not be replayed */
+	struct bufio_engine
+		*overlay; /* what a replay would give, for a check that writes nothing */
 	bool was_clean;
 	struct check_group *groups;
 	struct vec dirs;   /* struct check_dir */
@@ -197,6 +201,7 @@ void dir_make_empty(struct disk_inode *d);
 int check_super_open(struct check *c);
 int check_super_close(struct check *c);
 int check_groups_open(struct check *c);
+int check_replay(struct check *c);
 int check_log(struct check *c);
 int check_inodes(struct check *c);
 int check_remaps(struct check *c);

@@ -139,7 +139,7 @@ static void check_fields(struct check *c)
 	struct disk_super *s = &c->super;
 	uint32_t state = le32_get(s->state);
 
-	if (!(state & SUPER_CLEAN))
+	if (!(state & SUPER_CLEAN) && !c->overlay)
 		problem(c, FIX_SAFE, "unclean", (struct at){0},
 			"the filesystem was not unmounted cleanly");
 	if (state & SUPER_ERRORS)
@@ -216,8 +216,6 @@ static bool log_is_good(const struct geometry *g)
 	uint64_t start = g->log_start, end = start + g->log_blocks;
 	uint32_t group;
 
-	if (g->log_blocks == 0)
-		return true;
 	if (start >= g->nr_blocks || end > g->nr_blocks)
 		return false;
 	group = geo_group_of_block(g, start);

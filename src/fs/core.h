@@ -6,7 +6,7 @@
  * What the files of the filesystem share: the mounted filesystem and its geometry.
  *
  * Layers, each calling only those to its right:
- *	namei -> file dir symlink -> inode -> bmap ialloc -> btree balloc -> txn -> meta super -> bufio
+ *	namei -> file dir symlink -> inode -> bmap ialloc -> btree balloc -> txn held -> log -> meta super -> bufio
  *
  * What keeps each field safe:
  *	I  set at mount, then never changed
@@ -22,7 +22,8 @@
  *	   namei.c says how it finds out
  *	4. group->lock, one at a time
  *	5. super_lock, an inode table shard's lock, then the one of freeing.c
- *	6. bufio pins and whatever bufio takes
+ *	6. log->join_lock, the live set's
+ *	7. bufio pins and whatever bufio takes
  */
 #include "format.h"
 #include "fs.h"
@@ -50,20 +51,33 @@ struct group {
 	uint32_t nr_orphans;			/* G */
 	uint16_t flags;				/* G  GROUP_* */
 	uint32_t block_cursor, inode_cursor;	/* G  where the last search ended */
+	uint8_t *shadow;			/* G  see held.h; NULL: none is held */
+	uint32_t nr_held;			/* G */
 } __attribute__((aligned(64)));
 
+struct held;
 struct inode_table;
+struct log;
+
+/* Cache buffers at least: an operation holds and pins dozens, and several run at once. */
+#define FS_MIN_BUFFERS 1024u
 
 struct fs {
 	struct bufio_client *bufio;		/* I */
 	struct geometry geo;			/* I */
 	struct fs_options options;		/* I */
 	bool read_only;				/* I */
+	_Atomic bool stray_data;		/* a  an inode was let go with data written in place, not synced */
+	pthread_mutex_t stray_lock;		/* held while that is made durable */
+	_Atomic int stopped;			/* a  why there are no changes any more; 0 */
 	uint32_t crc_seed;			/* I  crc of the uuid */
 	uint64_t hash_seed;			/* I */
 	struct disk_super super;		/* S  as last written */
 	pthread_mutex_t super_lock;
 	struct group *groups;			/* I pointer; geo.nr_groups of them */
+	struct log *log;			/* I; NULL: read only */
+	struct held *held;			/* I */
+	struct bufio_engine *overlay;		/* I; what a replay would give, for a read-only mount */
 	pthread_rwlock_t txn_lock;		/* shared: an operation runs; exclusive: none does */
 	_Atomic uint64_t free_blocks;		/* a  sum over the groups */
 	_Atomic uint64_t unreserved_blocks;	/* a  of them, promised to no running operation */

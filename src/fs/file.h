@@ -24,14 +24,20 @@ int file_free_blocks(struct inode *inode);
 
 /* Contents in cached blocks: file_data.c. */
 struct data_range {
-	unsigned from, bytes; /* in one block */
-	const uint8_t *src;   /* NULL: zeroes */
+	uint64_t logical;     /* of the block in the file */
+	unsigned from, bytes; /* in the block */
+	const uint8_t *src;
 	bool fresh;	      /* the block holds nothing yet: the rest of it becomes zero */
 };
-int data_write(struct fs *fs, uint64_t block, const struct data_range *range);
 
-/* Zero from byte `from` of the file to the end of its block, if that is mapped and written. */
-int file_zero_tail(struct inode *inode, uint64_t from);
+/*
+ * Write to a block of the file; the inode's lock is held exclusively.  What the transaction makes
+ * reachable is durable with it; what is written in place is noted in the inode for fs_fsync().
+ */
+int data_write(struct txn *t, struct inode *inode, uint64_t block, const struct data_range *range);
+
+/* Zero from byte `from` of the file to the end of its block, if that is mapped, written and not zero. */
+int file_zero_tail(struct txn *t, struct inode *inode, uint64_t from);
 
 /* Move inline contents to a block: takes one block, and one reserved.  0, -ENOSPC or error. */
 int file_leave_inline(struct txn *t, struct inode *inode);

@@ -1,57 +1,121 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * File contents in the cache, block by block.  A block is pinned while it changes, so that it is never
- * written half changed; it may be written as soon as it is whole, whatever its transaction
- * does.  Calls bmap, meta and bufio.
+ * File contents in the cache, block by block.  What a transaction makes reachable (new blocks, bytes
+ * past the end) goes with it, and so does what the log has an older image of; all else is written in
+ * place, whenever write-back or fs_fsync() does.  A block that is written while it changes is
+ * dirty again afterwards.  Calls bmap, txn, meta and bufio.
  */
 #include "file.h"
+#include "log.h"
 #include "meta.h"
 
 #include <errno.h>
 #include <string.h>
 
-int data_write(struct fs *fs, uint64_t block, const struct data_range *range)
+static bool goes_with_txn(struct txn *t, const struct inode *inode, struct bufio_buffer *b,
+			  const struct data_range *range)
 {
-	unsigned block_bytes = fs->geo.block_bytes;
-	bool whole = range->bytes == block_bytes;
+	struct fs *fs = inode->fs;
+
+	return range->fresh || (range->logical + 1) << fs->geo.block_shift > inode->size ||
+	       meta_joined(b) == t->seq || log_is_live(fs->log, bufio_block(b));
+}
+
+static void note_in_place(struct inode *inode, uint64_t logical)
+{
+	if (inode->dirty_from >= inode->dirty_to) {
+		inode->dirty_from = logical;
+		inode->dirty_to = logical + 1;
+	} else if (logical < inode->dirty_from) {
+		inode->dirty_from = logical;
+	} else if (logical >= inode->dirty_to) {
+		inode->dirty_to = logical + 1;
+	}
+}
+
+/* Before the change. */
+static int account(struct txn *t, struct inode *inode, struct bufio_buffer *b,
+		   const struct data_range *range)
+{
+	if (!goes_with_txn(t, inode, b, range)) {
+		note_in_place(inode, range->logical);
+		return 0;
+	}
+	inode->data_seq = inode->meta_seq = t->seq;
+	/* all of what was joined is in the record anyway */
+	return meta_joined(b) == t->seq ? 0 : txn_add_data(t, bufio_block(b), 1, b);
+}
+
+static void fill(struct bufio_buffer *b, unsigned block_bytes, const struct data_range *range)
+{
+	uint8_t *data = bufio_data(b);
+
+	if (range->fresh && range->bytes != block_bytes)
+		memset(data, 0, block_bytes);
+	memcpy(data + range->from, range->src, range->bytes);
+	bufio_mark_dirty(b);
+}
+
+int data_write(struct txn *t, struct inode *inode, uint64_t block, const struct data_range *range)
+{
+	struct fs *fs = inode->fs;
+	struct bufio_buffer *b;
+	int r;
+
+	r = range->fresh || range->bytes == fs->geo.block_bytes ? bufio_new(fs->bufio, block, &b)
+								: bufio_read(fs->bufio, block, &b);
+	if (r < 0)
+		return r;
+	meta_set_data(b);
+	r = account(t, inode, b, range);
+	if (r == 0)
+		fill(b, fs->geo.block_bytes, range);
+	bufio_release(b);
+	return r;
+}
+
+static bool is_zero(const uint8_t *p, size_t size)
+{
+	while (size && !*p)
+		p++, size--;
+	return size == 0;
+}
+
+/* It must not be zero before the transaction is: a crash would have cut the file half. */
+static int zero_in_txn(struct txn *t, struct inode *inode, uint64_t block, unsigned from)
+{
+	unsigned bytes = inode->fs->geo.block_bytes - from;
 	struct bufio_buffer *b;
 	uint8_t *data;
 	int r;
 
-	r = whole || range->fresh ? bufio_new(fs->bufio, block, &b)
-				  : bufio_read(fs->bufio, block, &b);
+	r = bufio_read(inode->fs->bufio, block, &b);
 	if (r < 0)
 		return r;
-	bufio_pin(b);
-	meta_set_data(b);
 	data = bufio_data(b);
-	if (range->fresh && !whole)
-		memset(data, 0, block_bytes);
-	if (range->src)
-		memcpy(data + range->from, range->src, range->bytes);
-	else
-		memset(data + range->from, 0, range->bytes);
-	bufio_unpin(b, true);
+	if (!is_zero(data + from, bytes)) {
+		meta_set_data(b);
+		r = txn_modify(t, b);
+		if (r == 0)
+			memset(data + from, 0, bytes);
+	}
 	bufio_release(b);
-	return 0;
+	return r;
 }
 
-int file_zero_tail(struct inode *inode, uint64_t from)
+int file_zero_tail(struct txn *t, struct inode *inode, uint64_t from)
 {
 	const struct geometry *g = &inode->fs->geo;
-	struct data_range range = {.from = (unsigned)(from & (g->block_bytes - 1))};
+	unsigned offset = (unsigned)(from & (g->block_bytes - 1));
 	struct mapping m;
 	int r;
 
-	if (!range.from || inode->data_format == DATA_INLINE)
+	if (!offset || inode->data_format == DATA_INLINE)
 		return 0;
 	r = bmap_lookup(inode, from >> g->block_shift, 1, &m);
 	if (r < 0)
 		return r;
-	if (!m.physical || m.unwritten)
-		return 0;
-	range.bytes = g->block_bytes - range.from;
-	return data_write(inode->fs, m.physical, &range);
+	return !m.physical || m.unwritten ? 0 : zero_in_txn(t, inode, m.physical, offset);
 }
 
 /* Give the first block of a file what was in its tail. */
@@ -64,7 +128,7 @@ static int fill_first_block(struct txn *t, struct inode *inode, const uint8_t *s
 	r = bmap_alloc(t, inode, 0, 1, &m);
 	if (r < 0)
 		return r;
-	r = data_write(inode->fs, m.physical, &range);
+	r = data_write(t, inode, m.physical, &range);
 	if (r < 0)
 		bmap_remove(t, inode, 0, 1);
 	return r;

@@ -94,6 +94,8 @@ static_assert(sizeof(struct disk_head) == 32, "FORMAT.md section 1");
 #define FORMAT_DEFAULT_BLOCK_BYTES 4096u
 #define FORMAT_MAX_BLOCKS	   (UINT64_C(1) << 48)
 #define FORMAT_MIN_LAST_GROUP_FREE 16u
+#define FORMAT_MIN_LOG_BLOCKS	   128u
+#define FORMAT_MAX_LOG_BYTES	   (UINT64_C(1) << 30)
 
 /* Section 3: superblock */
 
@@ -105,7 +107,7 @@ static_assert(sizeof(struct disk_head) == 32, "FORMAT.md section 1");
 #define SUPER_ERRORS (1u << 1)
 
 #define INCOMPAT_LOG   (UINT64_C(1) << 0)
-#define INCOMPAT_KNOWN UINT64_C(0) /* what this version can mount */
+#define INCOMPAT_KNOWN INCOMPAT_LOG /* what this version can mount */
 #define RO_COMPAT_KNOWN UINT64_C(0)
 
 #define LABEL_MAX 63

@@ -4,7 +4,7 @@
  * it, which it says without waiting for an answer: a process that has removed a file goes on while we free
  * it.  So what asks how much is free, or finds nothing free, first waits for what was begun before.
  *
- * A later one is not waited for, so a stream of them holds nobody up.  Calls only libc.
+ * A later one is not waited for, so a stream of them holds nobody up.  Calls txn.
  */
 #include "inode.h"
 #include "itable.h"
@@ -60,6 +60,13 @@ bool inode_wait_freeing(struct fs *fs)
 		pthread_cond_wait(&f->ended, &f->lock);
 	pthread_mutex_unlock(&f->lock);
 	return waited;
+}
+
+bool inode_make_room(struct fs *fs)
+{
+	bool waited = inode_wait_freeing(fs);
+
+	return txn_make_room(fs) == 0 || waited;
 }
 
 void fs_forget_begin(struct fs *fs, struct fs_freeing *together)

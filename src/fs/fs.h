@@ -29,11 +29,20 @@ enum fs_atime {
 	FS_ATIME_NEVER,
 };
 
+/* What follows when the image lies; a log that cannot be written always stops all changes. */
+enum fs_errors {
+	FS_ERRORS_STOP,		/* no further change, as if it were mounted read-only: the default */
+	FS_ERRORS_CONTINUE,
+	FS_ERRORS_PANIC,	/* call panic */
+};
+
 struct fs_options {
 	bool read_only;		/* nothing is written, not even the superblock */
+	enum fs_errors errors;
+	void (*panic)(void);	/* must not return */
 	size_t cache_bytes;	/* of the buffer cache; 64 MiB */
 	enum fs_atime atime;
-	unsigned commit_ms;	/* dirty data is on its way to disk after this; 5000; 0: never by itself */
+	unsigned commit_ms;	/* what is older is durable; 5000; 0: never by itself */
 	const char *mounted_at; /* recorded in the superblock; may be NULL */
 };
 
@@ -43,7 +52,10 @@ void fs_options_init(struct fs_options *o);
  * Mount.  engine must outlive the fs.  Returns 0; -EMEDIUMTYPE: no bufs filesystem; -EPROTONOSUPPORT:
  * unknown version or incompat feature; -EROFS: needs read_only (unknown ro_compat feature or
  * read-only engine); -EUCLEAN: corrupt; -EFBIG: the device is smaller than the
- * filesystem; -ESTALE: not cleanly unmounted, run check_fs() first (read-write mounts only).
+ * filesystem; -ESTALE: errors were recorded, run check_fs() first (read-write mounts only).
+ *
+ * After a crash the log is replayed first; a read-only mount sees what that would give, and
+ * writes nothing.
  */
 int fs_mount(struct bufio_engine *engine, const struct fs_options *o, struct fs **ret_fs);
 

@@ -4,6 +4,7 @@
  * a block, each byte of it being guarded by its own group's lock.  Calls txn, meta and bufio.
  */
 #include "balloc.h"
+#include "group.h"
 #include "meta.h"
 #include "super.h"
 
@@ -135,8 +136,10 @@ void groups_free(struct fs *fs)
 {
 	if (!fs->groups)
 		return;
-	for (uint32_t i = 0; i < fs->geo.nr_groups; i++)
+	for (uint32_t i = 0; i < fs->geo.nr_groups; i++) {
 		pthread_mutex_destroy(&fs->groups[i].lock);
+		free(fs->groups[i].shadow);
+	}
 	free(fs->groups);
 	fs->groups = NULL;
 }

@@ -5,6 +5,7 @@
  */
 #include "ialloc.h"
 #include "bitmap.h"
+#include "group.h"
 #include "meta.h"
 #include "super.h"
 

@@ -13,7 +13,9 @@
 #include "inode.h"
 #include "ialloc.h"
 #include "itable.h"
+#include "log.h"
 #include "orphan.h"
+#include "super.h"
 
 #include <errno.h>
 #include <string.h>
@@ -44,9 +46,20 @@ static int slot_load(struct inode *inode)
 	       sizeof(d));
 	bufio_release(b);
 	r = inode_decode(fs, inode->ino, &d, inode);
-	if (r < 0)
+	if (r < 0) {
+		super_report(fs,
+			     &(struct fs_error){.ino = inode->ino,
+						.block = geo_inode_block(&fs->geo, inode->ino),
+						.error = r,
+						.function = "inode_decode",
+						.line = __LINE__},
+			     FS_CORRUPT);
 		return r;
+	}
 	inode->orphan = inode->mode && (!inode->nlink || inode->state & INODE_STATE_TRUNCATE);
+	/* for all we know the open transaction changed it */
+	if (fs->log)
+		inode->meta_seq = inode->data_seq = log_last_seq(fs->log);
 	return 0;
 }
 
@@ -142,25 +155,46 @@ void inode_ref(struct inode *inode, uint64_t nr)
 	pthread_mutex_unlock(&s->lock);
 }
 
+/* Do they differ in more than times and the crc? */
+static bool differs(const struct disk_inode *a, const struct disk_inode *b)
+{
+	struct disk_inode x = *a;
+
+	x.crc = b->crc;
+	x.atime = b->atime;
+	x.mtime = b->mtime;
+	x.ctime = b->ctime;
+	return memcmp(&x, b, sizeof(x)) != 0;
+}
+
+static void store_slot(struct txn *t, struct inode *inode, struct disk_inode *slot)
+{
+	struct disk_inode d;
+
+	pthread_mutex_lock(&inode->time_lock);
+	inode_encode(inode->fs, inode, &d);
+	inode->atime_dirty = false;
+	pthread_mutex_unlock(&inode->time_lock);
+	inode->meta_seq = t->seq;
+	if (differs(slot, &d))
+		inode->data_seq = t->seq;
+	*slot = d;
+}
+
 int inode_store(struct txn *t, struct inode *inode)
 {
 	struct fs *fs = inode->fs;
 	struct bufio_buffer *b;
-	struct disk_inode d;
 	int r;
 
 	r = ialloc_table_block(fs, inode->ino, &b);
 	if (r < 0)
 		return r == -ENOENT ? -EUCLEAN : r;
 	r = txn_modify(t, b);
-	if (r == 0) {
-		pthread_mutex_lock(&inode->time_lock);
-		inode_encode(fs, inode, &d);
-		inode->atime_dirty = false;
-		pthread_mutex_unlock(&inode->time_lock);
-		memcpy((uint8_t *)bufio_data(b) + geo_inode_offset(&fs->geo, inode->ino), &d,
-		       sizeof(d));
-	}
+	if (r == 0)
+		store_slot(t, inode,
+			   (struct disk_inode *)((uint8_t *)bufio_data(b) +
+						 geo_inode_offset(&fs->geo, inode->ino)));
 	bufio_release(b);
 	return r;
 }
@@ -332,6 +366,9 @@ static void drop_locked(struct inode_shard *s, struct inode *inode, uint64_t nr)
 		return;
 	}
 	shard_remove_locked(s, inode);
+	/* nobody remembers then which blocks of it are not durable */
+	if (inode->dirty_from < inode->dirty_to)
+		atomic_store(&fs->stray_data, true);
 	pthread_mutex_unlock(&s->lock);
 	inode_destroy(inode);
 }

@@ -15,6 +15,7 @@
  *	I  fixed while referenced
  *	T  the inode table's lock
  */
+#include "disk_time.h"
 #include "txn.h"
 
 enum inode_stage {
@@ -41,6 +42,10 @@ struct inode {
 	uint8_t data_format, xattr_bytes;	    /* L */
 	uint8_t tail[INODE_TAIL_BYTES];		    /* L */
 	bool orphan;				    /* L  counted in its group's nr_orphans */
+	/* L  the transactions that last changed it, and anything but its times */
+	uint64_t meta_seq, data_seq;
+	uint64_t dirty_from, dirty_to; /* L  blocks of it that were written in place since it was synced */
+	pthread_mutex_t sync_lock;     /* one fs_fsync() at a time; taken before all others */
 	struct dir_cache *dir_cache; /* L  dir.c's knowledge of free space; NULL: none */
 	pthread_mutex_t time_lock;   /* atime, which readers change */
 	bool atime_dirty; /* time_lock: newer than on disk, stored at sync and at the last put */
@@ -60,6 +65,9 @@ void inode_unref(struct fs *fs, uint64_t ino, uint64_t nr); /* for fs_forget() *
  * no lock and frees nothing itself.
  */
 bool inode_wait_freeing(struct fs *fs);
+
+/* The same, and txn_make_room(): true if it is worth trying again after -ENOSPC. */
+bool inode_make_room(struct fs *fs);
 
 /* At unmount: drop all references; inodes without a name are freed.  For fs_unmount(), before its last flush. */
 void inode_drop_all(struct fs *fs);
@@ -108,9 +116,5 @@ static inline unsigned inode_data_bytes(const struct inode *inode)
 {
 	return INODE_TAIL_BYTES - inode->xattr_bytes;
 }
-
-struct timespec fs_now(void);
-le64 time_encode(struct timespec t);
-struct timespec time_decode(le64 t);
 
 #endif

@@ -23,6 +23,7 @@ struct inode *inode_create(struct fs *fs, uint64_t ino)
 	inode->references = 1;
 	pthread_rwlock_init(&inode->lock, NULL);
 	pthread_mutex_init(&inode->time_lock, NULL);
+	pthread_mutex_init(&inode->sync_lock, NULL);
 	return inode;
 }
 
@@ -31,6 +32,7 @@ void inode_destroy(struct inode *inode)
 	if (inode->dir_cache)
 		dir_cache_free(inode);
 	pthread_mutex_destroy(&inode->time_lock);
+	pthread_mutex_destroy(&inode->sync_lock);
 	pthread_rwlock_destroy(&inode->lock);
 	free(inode);
 }

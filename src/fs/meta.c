@@ -1,24 +1,28 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Block heads: see meta.h.  Calls bufio and crc only.
+ * Block heads: see meta.h.  Calls super, bufio and crc.
  *
  * What is kept per buffer has two halves.  `entered` is set by the verify hook, when nobody else can see
  * the block: which kind its head and crc make it, for the crc cannot be computed later without racing
  * with those who change the block.  `kind` is what the filesystem uses it as, set by the first
  * that reads or makes it; it alone decides whether a head is stamped, because the contents of
- * a file may look like anything.
+ * a file may look like anything.  The log keeps here what it knows of the buffer.
  */
 #include "meta.h"
 #include "crc.h"
+#include "super.h"
 
 #include <errno.h>
 #include <string.h>
 
 /* Kinds are stored + 1: 0 is not known. */
 struct aux {
+	_Atomic uint64_t joined; /* the transaction that did */
+	_Atomic uint64_t data;	 /* the transaction its data belongs to */
 	_Atomic uint8_t kind;
 	_Atomic uint8_t entered;
 	_Atomic uint8_t checked;
+	_Atomic uint8_t is_new;
 };
 static_assert(sizeof(struct aux) <= META_AUX_BYTES, "meta.h");
 
@@ -100,17 +104,7 @@ static int verify(void *context, struct bufio_buffer *b)
 	return 0;
 }
 
-static void prepare(void *context, struct bufio_buffer *b)
-{
-	const struct fs *fs = context;
-	const struct aux *aux = bufio_aux(b);
-	unsigned kind = atomic_load(&aux->kind);
-
-	if (kind && magics[kind - 1])
-		meta_stamp_raw(fs->crc_seed, fs->geo.block_bytes, bufio_data(b));
-}
-
-const struct bufio_callbacks meta_callbacks = {.verify = verify, .prepare = prepare};
+const struct bufio_callbacks meta_callbacks = {.verify = verify};
 
 /* Is the held block of this kind and owner?  Checks it if nobody has yet. */
 static int expect(const struct fs *fs, struct bufio_buffer *b, enum meta_kind kind, uint64_t owner,
@@ -149,6 +143,13 @@ int meta_read(struct fs *fs, uint64_t block, enum meta_kind kind, uint64_t owner
 		return r;
 	r = expect(fs, b, kind, owner, check);
 	if (r < 0) {
+		super_report(fs,
+			     &(struct fs_error){.ino = owner,
+						.block = block,
+						.error = r,
+						.function = "meta_read",
+						.line = __LINE__},
+			     FS_CORRUPT);
 		bufio_release(b);
 		return r;
 	}
@@ -180,6 +181,7 @@ int meta_new(struct fs *fs, uint64_t block, enum meta_kind kind, uint64_t owner,
 	atomic_store(&aux->checked, magics[kind] ? 1 : 0);
 	atomic_store(&aux->entered, 0);
 	atomic_store(&aux->kind, (uint8_t)(kind + 1));
+	atomic_store(&aux->is_new, 1);
 	bufio_unpin(b, false);
 	*ret_b = b;
 	return 0;
@@ -190,6 +192,56 @@ void meta_set_data(struct bufio_buffer *b)
 	struct aux *aux = bufio_aux(b);
 
 	atomic_store(&aux->kind, (uint8_t)(META_DATA + 1));
+	atomic_store(&aux->is_new, 0);
 	atomic_store(&aux->entered, 0);
 	atomic_store(&aux->checked, 0);
+}
+
+bool meta_is_new(const struct bufio_buffer *b)
+{
+	const struct aux *aux = bufio_aux(b);
+
+	return atomic_load(&aux->is_new);
+}
+
+bool meta_is_data(const struct bufio_buffer *b)
+{
+	const struct aux *aux = bufio_aux(b);
+
+	return atomic_load(&aux->kind) == META_DATA + 1;
+}
+
+uint64_t meta_joined(const struct bufio_buffer *b)
+{
+	const struct aux *aux = bufio_aux(b);
+
+	return atomic_load(&aux->joined);
+}
+
+void meta_join(struct bufio_buffer *b, uint64_t seq)
+{
+	struct aux *aux = bufio_aux(b);
+
+	atomic_store(&aux->is_new, 0);
+	atomic_store(&aux->joined, seq);
+}
+
+bool meta_add_data(struct bufio_buffer *b, uint64_t seq)
+{
+	struct aux *aux = bufio_aux(b);
+
+	return atomic_exchange(&aux->data, seq) != seq;
+}
+
+bool meta_stamp(const struct fs *fs, struct bufio_buffer *b, uint64_t seq)
+{
+	const struct aux *aux = bufio_aux(b);
+	unsigned kind = atomic_load(&aux->kind);
+	struct disk_head *h = bufio_data(b);
+
+	if (!kind || !magics[kind - 1])
+		return false;
+	h->seq = le64_make(seq);
+	meta_stamp_raw(fs->crc_seed, fs->geo.block_bytes, h);
+	return true;
 }

@@ -4,7 +4,7 @@
 
 /*
  * Metadata blocks in the cache: what kind each one is, its checksum verified once when
- * it enters and stamped just before it leaves.  Knows the block head, not what follows it;
+ * it enters and stamped when its transaction is committed.  Knows the block head, not what follows it;
  * structure inside a block is validated by the layer that owns it, through meta_read()'s check.
  */
 #include "core.h"
@@ -52,8 +52,24 @@ void meta_stamp_raw(uint32_t crc_seed, unsigned block_bytes, void *data);
 
 uint32_t meta_magic(enum meta_kind kind);	/* 0 for kinds without a head */
 
+/* For the log, per held buffer */
+
+/* Just allocated: what the disk has there means nothing.  Until meta_join(). */
+bool meta_is_new(const struct bufio_buffer *b);
+bool meta_is_data(const struct bufio_buffer *b);
+
+/* The transaction that joined it last; 0: none. */
+uint64_t meta_joined(const struct bufio_buffer *b);
+void meta_join(struct bufio_buffer *b, uint64_t seq);
+
+/* Note that its data belongs to a transaction: false if that was known. */
+bool meta_add_data(struct bufio_buffer *b, uint64_t seq);
+
+/* Nobody changes it now: put seq and crc into its head.  False: it has none. */
+bool meta_stamp(const struct fs *fs, struct bufio_buffer *b, uint64_t seq);
+
 /* The cache hooks for bufio_options, context: the struct fs; and what they keep per buffer. */
 extern const struct bufio_callbacks meta_callbacks;
-#define META_AUX_BYTES 16
+#define META_AUX_BYTES 24
 
 #endif

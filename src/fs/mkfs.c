@@ -21,7 +21,6 @@
 #define BYTES_PER_INODE 16384u
 #define LOG_MIN_BYTES	(UINT64_C(1) << 20)
 #define LOG_MAX_BYTES	(UINT64_C(64) << 20)
-#define LOG_MIN_BLOCKS	2u
 #define GDT_GROWTH	4u
 
 struct mkfs {
@@ -119,7 +118,7 @@ static uint64_t log_wanted(const struct mkfs *m, const struct geometry *g)
 
 	if (bytes)
 		return div_up(bytes, g->block_bytes);
-	bytes = (g->nr_blocks << g->block_shift) / 64;
+	bytes = (g->nr_blocks << g->block_shift) / 32;
 	bytes = bytes < LOG_MIN_BYTES ? LOG_MIN_BYTES : bytes;
 	bytes = bytes > LOG_MAX_BYTES ? LOG_MAX_BYTES : bytes;
 	bytes >>= g->block_shift;
@@ -132,7 +131,10 @@ static int choose_log(const struct mkfs *m, struct geometry *g)
 	uint64_t want = log_wanted(m, g);
 	uint32_t best = 0, best_room = 0, room;
 
-	want = want < LOG_MIN_BLOCKS ? LOG_MIN_BLOCKS : want;
+	if (want > FORMAT_MAX_LOG_BYTES >> g->block_shift)
+		return -EINVAL;
+
+	want = want < FORMAT_MIN_LOG_BLOCKS ? FORMAT_MIN_LOG_BLOCKS : want;
 	for (uint32_t i = 0; i < g->nr_groups && best_room < want; i++) {
 		room = room_for_log(g, i);
 		if (room > best_room) {
@@ -140,7 +142,7 @@ static int choose_log(const struct mkfs *m, struct geometry *g)
 			best = i;
 		}
 	}
-	if (best_room < LOG_MIN_BLOCKS)
+	if (best_room < FORMAT_MIN_LOG_BLOCKS)
 		return -ENOSPC;
 	g->log_blocks = (uint32_t)(best_room < want ? best_room : want);
 	g->log_start = geo_group_start(g, best) + geo_fixed_blocks(g, best);

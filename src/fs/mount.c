@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Mount, sync, unmount, and the thread that syncs now and then.  The policy: what is not clean is not changed, the
- * superblock says so before the first change, and says clean only after all is on the disk.
+ * Mount, sync, unmount, and the thread that commits now and then.  The policy: the superblock says before the
+ * first change that there is a log to replay, and no more after all is in its place.
  */
+#include "held.h"
 #include "inode.h"
+#include "open.h"
 #include "super.h"
 
 #include <errno.h>
@@ -38,20 +40,6 @@ void fs_statfs(struct fs *fs, struct fs_statfs *ret)
 	pthread_mutex_unlock(&fs->super_lock);
 }
 
-int fs_sync(struct fs *fs)
-{
-	int r, r_times;
-
-	if (fs->read_only)
-		return 0;
-	r_times = inode_store_times(fs);
-	txn_freeze(fs);
-	bufio_write_dirty_buffers_async(fs->bufio);
-	txn_thaw(fs);
-	r = bufio_write_dirty_buffers(fs->bufio);
-	return r < 0 ? r : r_times;
-}
-
 static struct timespec after_ms(unsigned ms)
 {
 	struct timespec t;
@@ -81,17 +69,17 @@ static bool wait_for_turn(struct fs *fs)
 	return !stop;
 }
 
-/* What cannot be written stays dirty: the next turn, fsync or unmount finds the error again. */
+/* An error stops the filesystem, or is found again by the next turn, fsync or unmount. */
 static void *commit_main(void *context)
 {
 	struct fs *fs = context;
-	struct bufio_stats stats;
 
 	while (wait_for_turn(fs)) {
 		inode_store_times(fs);
-		bufio_get_stats(fs->bufio, &stats);
-		if (stats.nr_dirty)
-			fs_sync(fs);
+		log_commit_open(fs->log);
+		if (log_wants_checkpoint(fs->log) || held_blocks(fs))
+			log_checkpoint(fs->log);
+		held_release(fs);
 	}
 	return NULL;
 }
@@ -136,6 +124,7 @@ static int mark_mounted(struct fs *fs, const char *mounted_at)
 	struct disk_super *d = &fs->super;
 
 	d->state = le32_make(le32_get(d->state) & ~SUPER_CLEAN);
+	d->incompat = le64_make(le64_get(d->incompat) | INCOMPAT_LOG);
 	d->mount_time = time_encode(fs_now());
 	d->mount_count = le32_make(le32_get(d->mount_count) + 1);
 	memset(d->mounted_at, 0, sizeof(d->mounted_at));
@@ -146,7 +135,10 @@ static int mark_mounted(struct fs *fs, const char *mounted_at)
 
 static int mark_clean(struct fs *fs)
 {
-	fs->super.state = le32_make(le32_get(fs->super.state) | SUPER_CLEAN);
+	struct disk_super *d = &fs->super;
+
+	d->state = le32_make(le32_get(d->state) | SUPER_CLEAN);
+	d->incompat = le64_make(le64_get(d->incompat) & ~INCOMPAT_LOG);
 	return super_write(fs);
 }
 
@@ -157,11 +149,30 @@ static int begin(struct fs *fs, const char *mounted_at)
 
 	if (fs->read_only)
 		return 0;
-	r = mark_mounted(fs, mounted_at);
+	r = log_start(fs);
+	if (r == 0)
+		r = mark_mounted(fs, mounted_at);
 	if (r == 0)
 		r = inode_recover_orphans(fs);
 	if (r == 0)
 		r = commit_start(fs);
+	return r;
+}
+
+/* Open the image as it is after a replay. */
+static int open_replayed(struct bufio_engine *engine, const struct fs_options *o,
+			 struct fs **ret_fs)
+{
+	struct bufio_engine *overlay = NULL;
+	int r;
+
+	r = o->read_only ? log_overlay_create(engine, &overlay) : log_recover(engine);
+	if (r == 0)
+		r = fs_open(overlay ? overlay : engine, o, ret_fs);
+	if (r < 0)
+		bufio_engine_destroy(overlay);
+	else
+		(*ret_fs)->overlay = overlay;
 	return r;
 }
 
@@ -170,7 +181,7 @@ int fs_mount(struct bufio_engine *engine, const struct fs_options *o, struct fs 
 	struct fs *fs;
 	int r;
 
-	r = fs_open(engine, o, &fs);
+	r = open_replayed(engine, o, &fs);
 	if (r < 0)
 		return r;
 	r = check_policy(fs, engine);
@@ -184,19 +195,30 @@ int fs_mount(struct bufio_engine *engine, const struct fs_options *o, struct fs 
 	return 0;
 }
 
+/* All committed, all in its place, and only then clean. */
+static int end(struct fs *fs)
+{
+	int r;
+
+	r = inode_store_times(fs);
+	inode_drop_all(fs);
+	if (r == 0)
+		r = log_commit_open(fs->log);
+	if (r == 0)
+		r = log_checkpoint(fs->log);
+	if (r == 0)
+		r = bufio_write_dirty_buffers(fs->bufio);
+	if (r == 0)
+		r = log_error(fs->log);
+	return r < 0 ? r : mark_clean(fs);
+}
+
 int fs_unmount(struct fs *fs)
 {
-	int r = 0;
+	int r;
 
 	commit_end(fs);
-	if (!fs->read_only) {
-		r = inode_store_times(fs);
-		inode_drop_all(fs);
-		if (r == 0)
-			r = bufio_write_dirty_buffers(fs->bufio);
-		if (r == 0)
-			r = mark_clean(fs);
-	}
+	r = fs->read_only ? 0 : end(fs);
 	fs_close(fs);
 	return r;
 }

@@ -333,7 +333,7 @@ int fs_make(struct fs *fs, uint64_t dir, const char *name, const struct fs_new *
 
 	if (r == 0)
 		r = make(fs, dir, name, what, ret_attr);
-	if (r == -ENOSPC && inode_wait_freeing(fs))
+	if (r == -ENOSPC && inode_make_room(fs))
 		r = make(fs, dir, name, what, ret_attr);
 	return r;
 }
@@ -426,7 +426,7 @@ int fs_link(struct fs *fs, uint64_t ino, uint64_t dir_ino, const char *name,
 	r = inode_get(fs, ino, &child);
 	if (r == 0) {
 		r = link_inode(dir, name, child, ret_attr);
-		if (r == -ENOSPC && inode_wait_freeing(fs))
+		if (r == -ENOSPC && inode_make_room(fs))
 			r = link_inode(dir, name, child, ret_attr);
 		if (r < 0)
 			inode_put(child);

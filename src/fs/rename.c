@@ -519,7 +519,7 @@ int fs_rename(struct fs *fs, uint64_t old_dir, const char *old_name, uint64_t ne
 	r = inode_get(fs, new_dir, &to);
 	if (r == 0) {
 		r = rename_between(from, old_name, to, new_name, flags);
-		if (r == -ENOSPC && inode_wait_freeing(fs))
+		if (r == -ENOSPC && inode_make_room(fs))
 			r = rename_between(from, old_name, to, new_name, flags);
 		inode_put(to);
 	}

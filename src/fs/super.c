@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The superblock on the disk and what is opened by it.  It is read and written past the cache, because
- * the block size is not known before and its order with flushes matters.  The policy of a mount is
- * in mount.c.  Calls the engine, bufio and group.c.
+ * The superblock on the disk.  It is read and written past the cache, because the block size is not
+ * known before and its order with flushes matters.  Calls the engine.
  */
 #include "super.h"
 #include "balloc.h"
 #include "crc.h"
-#include "inode.h"
-#include "meta.h"
+#include "disk_time.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -88,9 +86,10 @@ static int decode_log(const struct disk_super *d, struct geometry *g)
 {
 	g->log_start = le64_get(d->log_start);
 	g->log_blocks = le32_get(d->log_blocks);
-	if (g->log_blocks && !balloc_valid(g, g->log_start, g->log_blocks))
+	if (g->log_blocks < FORMAT_MIN_LOG_BLOCKS ||
+	    (uint64_t)g->log_blocks << g->block_shift > FORMAT_MAX_LOG_BYTES)
 		return -EUCLEAN;
-	return 0;
+	return balloc_valid(g, g->log_start, g->log_blocks) ? 0 : -EUCLEAN;
 }
 
 int super_decode(const struct disk_super *d, struct geometry *ret_geo)
@@ -232,9 +231,10 @@ int super_read(struct bufio_engine *e, struct disk_super *ret_super, bool *ret_c
 	return 0;
 }
 
-static int write_one(struct fs *fs, uint64_t owner, uint64_t block, struct disk_super *d)
+static int write_one(struct bufio_engine *e, const struct geometry *g, uint64_t owner,
+		     struct disk_super *d)
 {
-	const struct geometry *g = &fs->geo;
+	uint64_t block = owner ? geo_super_copy(g) : 0;
 	uint8_t *data;
 	int r;
 
@@ -247,22 +247,20 @@ static int write_one(struct fs *fs, uint64_t owner, uint64_t block, struct disk_
 	if (!data)
 		return -ENOMEM;
 	memcpy(data, d, sizeof(*d));
-	r = super_transfer(bufio_engine_of(fs->bufio), BUFIO_OP_WRITE, block << g->block_shift,
-			   data, g->block_bytes);
+	r = super_transfer(e, BUFIO_OP_WRITE, block << g->block_shift, data, g->block_bytes);
 	free(data);
-	return r < 0 ? r : bufio_issue_flush(fs->bufio);
+	return r < 0 ? r : e->ops->flush(e);
 }
 
 /* The seq stays raised if this fails: nobody knows which of the copies were written. */
-static int write_locked(struct fs *fs)
+int super_store(struct bufio_engine *e, const struct geometry *g, struct disk_super *d)
 {
-	struct disk_super *d = &fs->super;
 	int r;
 
 	d->head.seq = le64_make(le64_get(d->head.seq) + 1);
 	d->write_time = time_encode(fs_now());
-	r = write_one(fs, 0, 0, d);
-	return r < 0 ? r : write_one(fs, 1, geo_super_copy(&fs->geo), d);
+	r = write_one(e, g, 0, d);
+	return r < 0 ? r : write_one(e, g, 1, d);
 }
 
 int super_write(struct fs *fs)
@@ -270,60 +268,57 @@ int super_write(struct fs *fs)
 	int r;
 
 	pthread_mutex_lock(&fs->super_lock);
-	r = write_locked(fs);
+	r = super_store(bufio_engine_of(fs->bufio), &fs->geo, &fs->super);
 	pthread_mutex_unlock(&fs->super_lock);
 	return r;
 }
 
-static int init_locks(struct fs *fs)
+static struct disk_error encode_error(const struct fs_error *e)
 {
-	pthread_rwlockattr_t attr;
-	pthread_condattr_t clock;
+	struct disk_error d = {
+		.time = time_encode(fs_now()),
+		.ino = le64_make(e->ino),
+		.block = le64_make(e->block),
+		.error = le32_make((uint32_t)-e->error),
+		.line = le32_make(e->line),
+	};
 
-	pthread_mutex_init(&fs->super_lock, NULL);
-	pthread_mutex_init(&fs->rename_lock, NULL);
-	pthread_mutex_init(&fs->commit_lock, NULL);
-	pthread_condattr_init(&clock);
-	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-	pthread_cond_init(&fs->commit_wake, &clock);
-	pthread_condattr_destroy(&clock);
-	/* Else a sync could wait for ever behind a stream of operations. */
-	pthread_rwlockattr_init(&attr);
-	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-	pthread_rwlock_init(&fs->txn_lock, &attr);
-	pthread_rwlockattr_destroy(&attr);
-	return 0;
+	memcpy(d.function, e->function, strnlen(e->function, sizeof(d.function) - 1));
+	return d;
 }
 
-static void finish_locks(struct fs *fs)
+static void record_error(struct fs *fs, const struct fs_error *e)
 {
-	pthread_mutex_destroy(&fs->super_lock);
-	pthread_mutex_destroy(&fs->rename_lock);
-	pthread_mutex_destroy(&fs->commit_lock);
-	pthread_cond_destroy(&fs->commit_wake);
-	pthread_rwlock_destroy(&fs->txn_lock);
+	struct disk_super *d = &fs->super;
+	uint32_t count;
+
+	pthread_mutex_lock(&fs->super_lock);
+	count = le32_get(d->error_count);
+	d->last_error = encode_error(e);
+	if (!count)
+		d->first_error = d->last_error;
+	d->error_count = le32_make(count == UINT32_MAX ? count : count + 1);
+	d->state = le32_make(le32_get(d->state) | SUPER_ERRORS);
+	/* The device may be gone: then the error is told to those who wait, and not kept. */
+	super_store(bufio_engine_of(fs->bufio), &fs->geo, d);
+	pthread_mutex_unlock(&fs->super_lock);
 }
 
-/* An operation holds and pins dozens of buffers, and several run at once. */
-#define MIN_BUFFERS 1024u
-
-static int open_cache(struct fs *fs, struct bufio_engine *e)
+void super_report(struct fs *fs, const struct fs_error *e, enum fs_severity severity)
 {
-	size_t least = (size_t)MIN_BUFFERS * fs->geo.block_bytes;
-	struct bufio_options o;
+	enum fs_errors policy = fs->options.errors;
+	int none = 0;
 
-	bufio_options_init(&o);
-	o.block_bytes = fs->geo.block_bytes;
-	o.cache_bytes = fs->options.cache_bytes < least ? least : fs->options.cache_bytes;
-	o.limit_bytes = o.cache_bytes + o.cache_bytes / 8;
-	o.aux_bytes = META_AUX_BYTES;
-	o.dirty_age_ms = 0; /* the commit thread does that, between operations */
-	o.callbacks = &meta_callbacks;
-	o.callback_context = fs;
-	return bufio_create(e, &o, &fs->bufio);
+	if (fs->read_only || atomic_load(&fs->stopped))
+		return;
+	if (severity == FS_FATAL || policy == FS_ERRORS_STOP)
+		atomic_compare_exchange_strong(&fs->stopped, &none, e->error);
+	record_error(fs, e);
+	if (policy == FS_ERRORS_PANIC && fs->options.panic)
+		fs->options.panic();
 }
 
-static int open_super(struct fs *fs, struct bufio_engine *e)
+int super_open(struct bufio_engine *e, struct fs *fs)
 {
 	bool copy_bad;
 	int r;
@@ -342,52 +337,4 @@ static int open_super(struct fs *fs, struct bufio_engine *e)
 	fs->crc_seed = crc32c(0, fs->super.uuid, sizeof(fs->super.uuid));
 	fs->hash_seed = le64_get(fs->super.hash_seed);
 	return 0;
-}
-
-static int open_all(struct fs *fs, struct bufio_engine *e)
-{
-	int r;
-
-	r = open_super(fs, e);
-	if (r == 0)
-		r = open_cache(fs, e);
-	if (r == 0)
-		r = groups_load(fs);
-	if (r == 0)
-		r = inode_table_create(fs);
-	return r;
-}
-
-int fs_open(struct bufio_engine *e, const struct fs_options *o, struct fs **ret_fs)
-{
-	struct fs *fs = calloc(1, sizeof(*fs));
-	int r;
-
-	if (!fs)
-		return -ENOMEM;
-	fs->options = *o;
-	fs->options.mounted_at = NULL;
-	fs->read_only = o->read_only;
-	init_locks(fs);
-	r = open_all(fs, e);
-	if (r < 0) {
-		fs_close(fs);
-		return r;
-	}
-	*ret_fs = fs;
-	return 0;
-}
-
-void fs_close(struct fs *fs)
-{
-	if (!fs)
-		return;
-	inode_table_destroy(fs);
-	groups_free(fs);
-	if (fs->bufio) {
-		bufio_abandon(fs->bufio);
-		bufio_destroy(fs->bufio);
-	}
-	finish_locks(fs);
-	free(fs);
 }

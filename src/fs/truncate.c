@@ -80,7 +80,7 @@ static int shrink(struct txn *t, struct inode *inode, uint64_t size)
 		inode->size = size;
 		return 0;
 	}
-	r = file_zero_tail(inode, size);
+	r = file_zero_tail(t, inode, size);
 	if (r < 0)
 		return r;
 	inode->size = size;
@@ -94,7 +94,7 @@ static int grow(struct txn *t, struct inode *inode, uint64_t size)
 	if (inode->data_format == DATA_INLINE && size > inode_data_bytes(inode))
 		r = t->reserved ? file_leave_inline(t, inode) : -ENOSPC;
 	else
-		r = file_zero_tail(inode, inode->size);
+		r = file_zero_tail(t, inode, inode->size);
 	if (r == 0)
 		inode->size = size;
 	return r;
@@ -144,7 +144,7 @@ int file_truncate(struct inode *inode, uint64_t size)
 		r = truncate_step(inode, size, &done);
 		if (r == -ENOSPC && !waited) {
 			waited = true;
-			r = inode_wait_freeing(inode->fs) ? 0 : r;
+			r = inode_make_room(inode->fs) ? 0 : r;
 		}
 	}
 	return r;

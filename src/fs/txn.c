@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Operations: see txn.h.  Calls bufio only. */
+/* Operations: see txn.h.  Calls held, log and bufio. */
 #include "txn.h"
+#include "held.h"
 
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
 /* Promise blocks, all or none. */
 static int reserve(struct fs *fs, uint64_t nr_blocks)
@@ -18,82 +17,90 @@ static int reserve(struct fs *fs, uint64_t nr_blocks)
 	return 0;
 }
 
+/* Into the open transaction; a full one is committed first. */
+static int enter(struct fs *fs)
+{
+	uint64_t seq;
+	int r;
+
+	for (;;) {
+		if (log_error(fs->log))
+			return -EROFS;
+		pthread_rwlock_rdlock(&fs->txn_lock);
+		if (log_enter(fs->log))
+			return 0;
+		seq = log_seq(fs->log);
+		pthread_rwlock_unlock(&fs->txn_lock);
+		r = log_commit(fs->log, seq);
+		if (r < 0)
+			return r;
+	}
+}
+
+static void leave(struct fs *fs)
+{
+	log_leave(fs->log);
+	pthread_rwlock_unlock(&fs->txn_lock);
+}
+
+static int enter_and_reserve(struct fs *fs, unsigned nr_blocks)
+{
+	int r = enter(fs);
+
+	if (r < 0)
+		return r;
+	r = reserve(fs, nr_blocks);
+	if (r < 0)
+		leave(fs);
+	return r;
+}
+
+int txn_make_room(struct fs *fs)
+{
+	int r;
+
+	if (!held_blocks(fs))
+		return -ENOSPC;
+	r = log_commit_open(fs->log);
+	if (r == 0)
+		r = log_checkpoint(fs->log);
+	if (r == 0)
+		held_release(fs);
+	return r;
+}
+
 int txn_start(struct fs *fs, unsigned nr_blocks, struct txn *t)
 {
 	int r;
 
 	if (fs->read_only)
 		return -EROFS;
-	pthread_rwlock_rdlock(&fs->txn_lock);
-	r = reserve(fs, nr_blocks);
-	if (r < 0) {
-		pthread_rwlock_unlock(&fs->txn_lock);
-		return r;
+	r = enter_and_reserve(fs, nr_blocks);
+	if (r == -ENOSPC) {
+		r = txn_make_room(fs);
+		if (r == 0)
+			r = enter_and_reserve(fs, nr_blocks);
 	}
+	if (r < 0)
+		return r;
 	t->fs = fs;
 	t->reserved = nr_blocks;
-	t->nr_buffers = 0;
-	t->max_buffers = TXN_INLINE_BUFFERS;
-	t->buffers = t->inline_buffers;
-	return 0;
-}
-
-static bool has(const struct txn *t, const struct bufio_buffer *b)
-{
-	/* from the end: the newest are changed again most often */
-	for (unsigned i = t->nr_buffers; i; i--) {
-		if (t->buffers[i - 1] == b)
-			return true;
-	}
-	return false;
-}
-
-static int grow(struct txn *t)
-{
-	struct bufio_buffer **old = t->buffers == t->inline_buffers ? NULL : t->buffers, **p;
-
-	p = realloc(old, sizeof(*p) * t->max_buffers * 2);
-	if (!p)
-		return -ENOMEM;
-	if (!old)
-		memcpy(p, t->inline_buffers, sizeof(t->inline_buffers));
-	t->buffers = p;
-	t->max_buffers *= 2;
+	t->seq = log_seq(fs->log);
 	return 0;
 }
 
 int txn_modify(struct txn *t, struct bufio_buffer *b)
 {
-	int r;
+	return log_join(t->fs->log, b);
+}
 
-	if (has(t, b))
-		return 0;
-	if (t->nr_buffers == t->max_buffers) {
-		r = grow(t);
-		if (r < 0)
-			return r;
-	}
-	bufio_pin(b);
-	t->buffers[t->nr_buffers++] = b;
-	return 0;
+int txn_add_data(struct txn *t, uint64_t block, uint64_t count, struct bufio_buffer *b)
+{
+	return log_add_data(t->fs->log, block, count, b);
 }
 
 void txn_stop(struct txn *t)
 {
-	for (unsigned i = 0; i < t->nr_buffers; i++)
-		bufio_unpin(t->buffers[i], true);
-	if (t->buffers != t->inline_buffers)
-		free(t->buffers);
 	atomic_fetch_add(&t->fs->unreserved_blocks, t->reserved);
-	pthread_rwlock_unlock(&t->fs->txn_lock);
-}
-
-void txn_freeze(struct fs *fs)
-{
-	pthread_rwlock_wrlock(&fs->txn_lock);
-}
-
-void txn_thaw(struct fs *fs)
-{
-	pthread_rwlock_unlock(&fs->txn_lock);
+	leave(t->fs);
 }

@@ -47,6 +47,7 @@ static int write_run(struct write *w, const struct mapping *m, bool fresh)
 
 	for (uint64_t i = 0; i < m->count && w->done < w->size; i++) {
 		struct data_range range = {
+			.logical = m->logical + i,
 			.from = write_position(w) & (g->block_bytes - 1),
 			.src = w->data + w->done,
 			.fresh = fresh,
@@ -55,7 +56,7 @@ static int write_run(struct write *w, const struct mapping *m, bool fresh)
 		range.bytes = g->block_bytes - range.from;
 		if (range.bytes > w->size - w->done)
 			range.bytes = (unsigned)(w->size - w->done);
-		r = data_write(w->inode->fs, m->physical + i, &range);
+		r = data_write(&w->t, w->inode, m->physical + i, &range);
 		if (r < 0)
 			return r;
 		w->done += range.bytes;
@@ -93,6 +94,7 @@ static int write_unwritten(struct write *w, const struct mapping *m)
 	r = write_run(w, m, true);
 	if (r == 0)
 		r = bmap_set_written(&w->t, w->inode, m->logical, m->count);
+	w->inode->data_seq = w->t.seq;
 	if (r < 0)
 		w->done = before;
 	return r;
@@ -142,7 +144,7 @@ static int write_blocks(struct write *w)
 			r = file_leave_inline(&w->t, inode);
 	}
 	if (r == 0 && write_position(w) > inode->size)
-		r = file_zero_tail(inode, inode->size);
+		r = file_zero_tail(&w->t, inode, inode->size);
 	while (r == 0 && w->done < w->size)
 		r = write_mapping(w);
 	return r;
@@ -234,7 +236,7 @@ static ssize_t file_write(struct write *w)
 		r = write_step(w);
 		if (r == -ENOSPC && !waited) {
 			waited = true;
-			r = inode_wait_freeing(w->inode->fs) ? 0 : r;
+			r = inode_make_room(w->inode->fs) ? 0 : r;
 		}
 	}
 	return r == 0 || (r == -ENOSPC && w->done) ? (ssize_t)w->done : r;

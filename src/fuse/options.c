@@ -13,6 +13,7 @@ static const char usage_text[] =
 	"usage: bufs [-fdhV] [-o option,...] IMAGE-or-DEVICE MOUNTPOINT\n"
 	"  -f  stay in the foreground   -d  and print every request\n"
 	"  -o  ro, noatime, strictatime, allow_other, cache=SIZE, commit=SECONDS,\n"
+	"      errors=remount-ro|continue|panic,\n"
 	"      threads=N, offset=BYTES, sizelimit=BYTES and those of mount(8); see bufs(8)\n"
 	"Unmount with umount(8), or fusermount3 -u.\n";
 
@@ -48,12 +49,31 @@ static bool number(const char *text, uint64_t *ret)
 	return true;
 }
 
+static bool take_errors(struct options *o, const char *value)
+{
+	static const char *const names[] = {
+		[FS_ERRORS_STOP] = "remount-ro",
+		[FS_ERRORS_CONTINUE] = "continue",
+		[FS_ERRORS_PANIC] = "panic",
+	};
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (value && !strcmp(value, names[i])) {
+			o->fs.errors = (enum fs_errors)i;
+			return true;
+		}
+	}
+	return false;
+}
+
 /* -1: name has no such meaning; 0: the value is bad; 1: taken. */
 static int take_value(struct options *o, const char *name, const char *value)
 {
 	uint64_t n = 0;
 	bool good = value && number(value, &n);
 
+	if (!strcmp(name, "errors"))
+		return take_errors(o, value);
 	if (!strcmp(name, "cache"))
 		o->fs.cache_bytes = n;
 	else if (!strcmp(name, "commit"))
@@ -185,6 +205,7 @@ int options_parse(struct options *o, int argc, char **argv)
 	int option, r;
 
 	fs_options_init(&o->fs);
+	o->fs.panic = abort;
 	o->threads = 3;
 	while ((option = getopt(argc, argv, o->helper ? "o:rfsnvwt:N:" : "o:rfdVh")) >= 0) {
 		r = take_option(o, option);

@@ -17,7 +17,7 @@
 #define PER_GROUP  ((BB - 32) * 8)
 #define NR_INODES  64u
 #define LOG_START  300u
-#define LOG_BLOCKS 64u
+#define LOG_BLOCKS 128u
 #define BIG_NAMES  210u
 #define BIG_BLOCKS 6u
 #define NR_EXTENTS 70u
@@ -596,7 +596,7 @@ static void make_geometry(struct craft *c)
 
 void craft_create(struct craft *c)
 {
-	*c = (struct craft){.hash_seed = 77, .next = 400};
+	*c = (struct craft){.hash_seed = 77, .next = 500};
 	c->crc_seed = crc32c(0, uuid, sizeof(uuid));
 	ck_assert_int_eq(bufio_engine_mem_create((uint64_t)NR_BLOCKS * BB, 512, &c->engine), 0);
 	make_geometry(c);

@@ -24,14 +24,24 @@ static void teardown(void)
 	image_finish(&i);
 }
 
-static int take(enum balloc_kind kind, uint64_t goal, uint32_t want, uint64_t *block,
-		uint32_t *count)
+static int take_once(enum balloc_kind kind, uint64_t goal, uint32_t want, uint64_t *block,
+		     uint32_t *count)
 {
 	int r;
 
 	ck_assert_int_eq(txn_start(i.fs, kind == BALLOC_RESERVED ? 1 : 0, &t), 0);
 	r = balloc_alloc(&t, kind, goal, want, block, count);
 	txn_stop(&t);
+	return r;
+}
+
+static int take(enum balloc_kind kind, uint64_t goal, uint32_t want, uint64_t *block,
+		uint32_t *count)
+{
+	int r = take_once(kind, goal, want, block, count);
+
+	if (r == -ENOSPC && txn_make_room(i.fs) == 0)
+		r = take_once(kind, goal, want, block, count);
 	return r;
 }
 
@@ -49,6 +59,7 @@ static void check_sums(uint64_t free_blocks)
 {
 	uint64_t sum = 0;
 
+	image_settle(&i);
 	for (uint32_t g = 0; g < i.geo.nr_groups; g++)
 		sum += i.fs->groups[g].free_blocks;
 	ck_assert_uint_eq(sum, free_blocks);
@@ -186,7 +197,7 @@ START_TEST(lying_bitmap_is_refused)
 	image_break(&i, geo_block_bitmap(&i.geo, 2), offsets[_i], 0);
 	image_mount(&i);
 	ck_assert_int_eq(give(geo_group_start(&i.geo, 2) + 4000, 1), -EUCLEAN);
-	check_sums(0);
+	ck_assert_int_eq(txn_start(i.fs, 0, &t), -EROFS);
 }
 END_TEST
 
@@ -206,6 +217,7 @@ START_TEST(freed_block_loses_its_head)
 	bufio_release(b);
 	ck_assert_int_eq(balloc_free(&t, block, 1), 0);
 	txn_stop(&t);
+	image_settle(&i);
 	ck_assert_int_eq(bufio_write_extent(i.fs->bufio, block, 1, &iov, 1, NULL, NULL), 0);
 	ck_assert_int_eq(bufio_write_dirty_buffers(i.fs->bufio), 0);
 	image_peek(&i, block, 0, disk, sizeof(disk));

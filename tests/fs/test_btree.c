@@ -59,6 +59,7 @@ static void check_sum(uint64_t free_at_start)
 {
 	int64_t nodes = 0;
 
+	image_settle(&i);
 	ck_assert_int_eq(btree_walk(&tree, count_node, &nodes), 0);
 	ck_assert_int_eq(nodes, tree.delta_blocks);
 	ck_assert_uint_eq(free_at_start - atomic_load(&i.fs->free_blocks), (uint64_t)nodes);

@@ -170,6 +170,7 @@ static void assert_same(const struct fs_statfs *before)
 
 	ck_assert_uint_eq(now.free_blocks, before->free_blocks);
 	ck_assert_uint_eq(now.free_inodes, before->free_inodes);
+	image_settle(&i);
 	ck_assert_uint_eq(now.free_blocks, atomic_load(&i.fs->unreserved_blocks));
 }
 

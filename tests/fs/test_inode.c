@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "inode.h"
+#include "open.h"
 #include "super.h"
 
 #define BLOCK 4096u

@@ -13,6 +13,8 @@
 #include "file.h"
 #include "inode.h"
 #include "itable.h"
+#include "log.h"
+#include "open.h"
 #include "super.h"
 
 #define SIZE (UINT64_C(16) << 20)
@@ -38,6 +40,7 @@ static void assert_all_free(void)
 {
 	struct fs_statfs now = image_statfs(&i);
 
+	image_settle(&i);
 	ck_assert_uint_eq(now.free_blocks, before.free_blocks);
 	ck_assert_uint_eq(now.free_inodes, before.free_inodes);
 	ck_assert_uint_eq(now.free_blocks, atomic_load(&i.fs->unreserved_blocks));
@@ -227,7 +230,7 @@ static pthread_t start_forget(uint64_t *ino)
 {
 	pthread_t thread;
 
-	txn_freeze(i.fs);
+	log_freeze(i.fs->log);
 	ck_assert_int_eq(pthread_create(&thread, NULL, forget, ino), 0);
 	while (!is_dying(*ino))
 		sched_yield();
@@ -251,7 +254,7 @@ START_TEST(statfs_waits_for_what_is_being_freed)
 	ck_assert_int_eq(pthread_create(&thread, NULL, statfs_now, &s), 0);
 	for (unsigned n = 0; n < 1000; n++)
 		sched_yield();
-	txn_thaw(i.fs);
+	log_thaw(i.fs->log);
 	pthread_join(thread, NULL);
 	pthread_join(forgetting, NULL);
 	ck_assert_uint_eq(s.free_blocks, before.free_blocks);
@@ -340,7 +343,7 @@ START_TEST(who_finds_no_space_waits_for_what_is_being_freed)
 	ck_assert_int_eq(pthread_create(&thread, NULL, attempt, &a), 0);
 	for (unsigned n = 0; n < 1000; n++)
 		sched_yield();
-	txn_thaw(i.fs);
+	log_thaw(i.fs->log);
 	pthread_join(thread, NULL);
 	pthread_join(forgetting, NULL);
 	ck_assert_int_eq(a.result, a.op == FULL_WRITE ? 2048 : 0);

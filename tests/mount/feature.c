@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* feature IMAGE incompat|ro_compat: an image of a later version, with a feature nobody knows yet. */
 #include "fs.h"
+#include "open.h"
 #include "super.h"
 
 #include <stdio.h>

@@ -7,8 +7,10 @@
 #include <time.h>
 
 #include "crc.h"
+#include "held.h"
 #include "fsck.h"
 #include "meta.h"
+#include "open.h"
 #include "super.h"
 
 void image_init(struct image *i, uint64_t size_bytes, unsigned block_bytes)
@@ -54,6 +56,13 @@ void image_remount(struct image *i)
 {
 	image_unmount(i);
 	image_mount(i);
+}
+
+void image_settle(struct image *i)
+{
+	ck_assert_int_eq(log_commit_open(i->fs->log), 0);
+	ck_assert_int_eq(log_checkpoint(i->fs->log), 0);
+	held_release(i->fs);
 }
 
 void image_peek(struct image *i, uint64_t block, unsigned offset, void *data, size_t size)

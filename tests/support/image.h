@@ -32,6 +32,9 @@ void image_mount(struct image *i);
 void image_unmount(struct image *i);
 void image_remount(struct image *i);
 
+/* Commit, and put all in its place: what was freed may be used again. */
+void image_settle(struct image *i);
+
 /* Bytes of a block, which is not cached. */
 void image_peek(struct image *i, uint64_t block, unsigned offset, void *data, size_t size);
 void image_poke(struct image *i, uint64_t block, unsigned offset, const void *data, size_t size);

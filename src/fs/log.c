@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The open transaction, and the log from start to end: see log.h.  Calls meta, super, bufio. */
+#include "log.h"
+#include "log_record.h"
+#include "meta.h"
+#include "super.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+/* Buffers an operation may join, all but for strange images; those have the slack. */
+#define OP_BUFFERS 64u
+
+void log_abort(struct log *l, int r)
+{
+	super_report(l->fs, &(struct fs_error){.error = r, .function = "log", .line = __LINE__},
+		     FS_FATAL);
+}
+
+void log_freeze(struct log *l)
+{
+	pthread_rwlock_wrlock(&l->fs->txn_lock);
+}
+
+void log_thaw(struct log *l)
+{
+	pthread_rwlock_unlock(&l->fs->txn_lock);
+}
+
+bool log_enter(struct log *l)
+{
+	bool enters;
+
+	pthread_mutex_lock(&l->join_lock);
+	enters = (!l->nr_ops && !l->open.nr_joined) ||
+		 l->open.nr_joined + (size_t)(l->nr_ops + 1) * OP_BUFFERS <= l->max_joined;
+	if (enters)
+		l->nr_ops++;
+	pthread_mutex_unlock(&l->join_lock);
+	return enters;
+}
+
+void log_leave(struct log *l)
+{
+	pthread_mutex_lock(&l->join_lock);
+	l->nr_ops--;
+	pthread_mutex_unlock(&l->join_lock);
+}
+
+/* Room for one more in an array that doubles. */
+static int reserve_one(void *items, size_t nr, size_t *max, size_t item_bytes)
+{
+	size_t more = *max ? *max * 2 : 64;
+	void **array = items, *p;
+
+	if (nr < *max)
+		return 0;
+	p = reallocarray(*array, more, item_bytes);
+	if (!p)
+		return -ENOMEM;
+	*array = p;
+	*max = more;
+	return 0;
+}
+
+static int join_locked(struct log *l, struct bufio_buffer *b)
+{
+	struct transaction *t = &l->open;
+	size_t size = l->fs->geo.block_bytes;
+	struct joined j = {.b = b, .whole = meta_is_new(b) || meta_is_data(b)};
+	int r;
+
+	r = reserve_one(&t->joined, t->nr_joined, &t->max_joined, sizeof(*t->joined));
+	if (r < 0)
+		return r;
+	if (!meta_is_new(b)) {
+		j.before = malloc(size);
+		if (!j.before)
+			return -ENOMEM;
+		memcpy(j.before, bufio_data(b), size);
+	}
+	t->joined[t->nr_joined++] = j;
+	meta_join(b, t->seq);
+	return 0;
+}
+
+int log_join(struct log *l, struct bufio_buffer *b)
+{
+	int r = 1;
+
+	if (meta_joined(b) == l->open.seq)
+		return 0;
+	/* may wait for a write of it, so before the lock */
+	bufio_pin(b);
+	pthread_mutex_lock(&l->join_lock);
+	if (meta_joined(b) != l->open.seq)
+		r = join_locked(l, b);
+	pthread_mutex_unlock(&l->join_lock);
+	if (r != 0)
+		bufio_unpin(b, false);
+	return r < 0 ? r : 0;
+}
+
+static int add_data_locked(struct transaction *t, uint64_t block, uint64_t count)
+{
+	struct data_run *last = t->nr_data ? &t->data[t->nr_data - 1] : NULL;
+	int r;
+
+	if (last && last->block + last->count == block) {
+		last->count += count;
+	} else {
+		r = reserve_one(&t->data, t->nr_data, &t->max_data, sizeof(*t->data));
+		if (r < 0)
+			return r;
+		t->data[t->nr_data++] = (struct data_run){block, count};
+	}
+	t->data_blocks += count;
+	return 0;
+}
+
+int log_add_data(struct log *l, uint64_t block, uint64_t count, struct bufio_buffer *b)
+{
+	int r;
+
+	if (b && !meta_add_data(b, l->open.seq))
+		return 0;
+	pthread_mutex_lock(&l->join_lock);
+	r = add_data_locked(&l->open, block, count);
+	pthread_mutex_unlock(&l->join_lock);
+	if (r < 0 && b)
+		meta_add_data(b, 0);
+	return r;
+}
+
+uint64_t log_last_seq(struct log *l)
+{
+	uint64_t seq;
+
+	pthread_mutex_lock(&l->join_lock);
+	seq = l->open.seq;
+	pthread_mutex_unlock(&l->join_lock);
+	return seq;
+}
+
+bool log_is_live(struct log *l, uint64_t block)
+{
+	return live_has(&l->live, block);
+}
+
+bool log_wants_checkpoint(const struct log *l)
+{
+	return atomic_load(&l->used_blocks) > l->fs->geo.log_blocks / 2;
+}
+
+void transaction_finish(struct transaction *t)
+{
+	for (size_t i = 0; i < t->nr_joined; i++) {
+		bufio_unpin(t->joined[i].b, false);
+		free(t->joined[i].before);
+	}
+	free(t->joined);
+	free(t->data);
+	*t = (struct transaction){0};
+}
+
+void log_destroy(struct log *l)
+{
+	if (!l)
+		return;
+	transaction_finish(&l->closed);
+	transaction_finish(&l->open);
+	live_finish(&l->live);
+	pthread_mutex_destroy(&l->join_lock);
+	pthread_mutex_destroy(&l->lock);
+	pthread_cond_destroy(&l->done);
+	free(l->record);
+	free(l);
+}
+
+static int take_none(void *context, const uint8_t *record, uint32_t nr_blocks)
+{
+	return 0;
+}
+
+/* A sequence that no record in the log can have, nor can anyone guess it. */
+static int choose_seq(struct fs *fs, uint64_t *ret_seq)
+{
+	struct log_scan scan;
+	uint32_t stride;
+	int r;
+
+	r = log_scan(fs, bufio_engine_of(fs->bufio), take_none, NULL, &scan);
+	if (r < 0)
+		return r;
+	if (getrandom(&stride, sizeof(stride), 0) != sizeof(stride))
+		return -EIO;
+	if (scan.next_seq > UINT64_MAX / 2)
+		return -EUCLEAN;
+	*ret_seq = scan.next_seq + stride + 1;
+	return 0;
+}
+
+static size_t choose_max(const struct fs *fs)
+{
+	size_t buffers = fs->options.cache_bytes >> fs->geo.block_shift;
+	size_t blocks = fs->geo.log_blocks / 3;
+
+	buffers = buffers < FS_MIN_BUFFERS ? FS_MIN_BUFFERS / 4 : buffers / 4;
+	return blocks < buffers ? blocks : buffers;
+}
+
+int log_start(struct fs *fs)
+{
+	struct log *l = calloc(1, sizeof(*l));
+	int r;
+
+	if (!l)
+		return -ENOMEM;
+	l->fs = fs;
+	l->max_joined = choose_max(fs);
+	l->head = l->tail = 1;
+	l->empty = true;
+	pthread_mutex_init(&l->join_lock, NULL);
+	pthread_mutex_init(&l->lock, NULL);
+	pthread_cond_init(&l->done, NULL);
+	live_init(&l->live);
+	r = choose_seq(fs, &l->open.seq);
+	if (r == 0) {
+		atomic_store(&l->tail_seq, l->open.seq);
+		atomic_store(&l->durable_seq, l->open.seq - 1);
+		r = log_write_block(fs, bufio_engine_of(fs->bufio), l->open.seq, l->tail);
+	}
+	if (r < 0) {
+		log_destroy(l);
+		return r;
+	}
+	fs->log = l;
+	return 0;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef FS_OPEN_H
+#define FS_OPEN_H
+
+#include "core.h"
+
+/*
+ * Open the structures without the policy of a mount: no clean check, nothing written, no thread.
+ * For fs_mount(), fsck and dump.  fs_close() frees without writing.
+ */
+int fs_open(struct bufio_engine *e, const struct fs_options *o, struct fs **ret_fs);
+void fs_close(struct fs *fs);
+
+#endif

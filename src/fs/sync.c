@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Making things durable: of the filesystem, of one inode.
+ *
+ * What a transaction makes reachable is its commit's affair.  What was written in place, to blocks a
+ * file had already, is written here and flushed; a little of it rides in the record instead, if there
+ * is one to be written anyway, and must, if the log has an older image of it.
+ * Calls bmap, inode, txn, log and bufio.
+ */
+#include "bmap.h"
+#include "log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* So many blocks written in place go into a record that is due. */
+#define IN_RECORD 16u
+
+int fs_sync(struct fs *fs)
+{
+	int r, r_times;
+
+	if (fs->read_only)
+		return 0;
+	r_times = inode_store_times(fs);
+	r = bufio_write_unpinned(fs->bufio, 0, fs->geo.nr_blocks);
+	if (r == 0)
+		r = log_commit_open(fs->log);
+	if (r == 0)
+		r = bufio_flush_written(fs->bufio);
+	if (r == 0)
+		r = log_error(fs->log);
+	return r < 0 ? r : r_times;
+}
+
+/* Data of inodes that were let go: nobody knows where it is, so all is written. */
+static int sync_stray(struct fs *fs)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&fs->stray_lock);
+	if (atomic_exchange(&fs->stray_data, false)) {
+		r = fs_sync(fs);
+		if (r < 0)
+			atomic_store(&fs->stray_data, true);
+	}
+	pthread_mutex_unlock(&fs->stray_lock);
+	return r;
+}
+
+/* What one fsync() has to do. */
+struct plan {
+	struct inode *inode;
+	uint64_t seq;	      /* to be durable */
+	uint64_t from, to;    /* blocks written in place */
+	struct mapping *runs; /* ... and where they are */
+	size_t nr_runs, max_runs;
+	uint64_t nr_blocks;
+	bool live; /* one of them is in the log */
+};
+
+static int add_run(struct plan *p, const struct mapping *m)
+{
+	size_t more = p->max_runs ? p->max_runs * 2 : 16;
+	struct mapping *runs;
+
+	if (p->nr_runs == p->max_runs) {
+		runs = reallocarray(p->runs, more, sizeof(*runs));
+		if (!runs)
+			return -ENOMEM;
+		p->runs = runs;
+		p->max_runs = more;
+	}
+	p->runs[p->nr_runs++] = *m;
+	p->nr_blocks += m->count;
+	for (uint64_t i = 0; i < m->count && !p->live; i++)
+		p->live = log_is_live(p->inode->fs->log, m->physical + i);
+	return 0;
+}
+
+static int find_runs(struct plan *p)
+{
+	uint64_t at = p->from;
+	struct mapping m;
+	int r = 0;
+
+	while (at < p->to && r == 0) {
+		r = bmap_lookup(p->inode, at, p->to - at, &m);
+		if (r == 0 && m.physical && !m.unwritten)
+			r = add_run(p, &m);
+		at += m.count;
+	}
+	return r;
+}
+
+/* Let the record have what has to be in it, or all of a little. */
+static int add_to_record(struct plan *p, struct txn *t, bool all)
+{
+	struct log *l = p->inode->fs->log;
+	int r = 0;
+
+	for (size_t i = 0; i < p->nr_runs; i++) {
+		const struct mapping *m = &p->runs[i];
+
+		for (uint64_t k = 0; k < m->count && r == 0; k++)
+			if (all || log_is_live(l, m->physical + k))
+				r = txn_add_data(t, m->physical + k, 1, NULL);
+	}
+	if (r == 0)
+		p->seq = t->seq;
+	if (all)
+		p->nr_runs = 0;
+	return r;
+}
+
+static int plan_locked(struct plan *p, struct txn *t)
+{
+	struct log *l = p->inode->fs->log;
+	bool little;
+	int r;
+
+	r = find_runs(p);
+	if (r < 0)
+		return r;
+	little = p->nr_blocks <= IN_RECORD && (p->live || p->seq > atomic_load(&l->durable_seq));
+	return p->live || little ? add_to_record(p, t, little) : 0;
+}
+
+/* Take the range from the inode: writes from now on are the next fsync()'s. */
+static int plan_data(struct plan *p)
+{
+	struct inode *inode = p->inode;
+	struct txn t;
+	int r;
+
+	r = txn_start(inode->fs, 0, &t);
+	if (r < 0)
+		return r;
+	pthread_rwlock_wrlock(&inode->lock);
+	p->from = inode->dirty_from;
+	p->to = inode->dirty_to;
+	r = plan_locked(p, &t);
+	if (r == 0)
+		inode->dirty_from = inode->dirty_to = 0;
+	pthread_rwlock_unlock(&inode->lock);
+	txn_stop(&t);
+	return r;
+}
+
+static int write_runs(const struct plan *p)
+{
+	struct bufio_client *c = p->inode->fs->bufio;
+	int r = 0;
+
+	for (size_t i = 0; i < p->nr_runs && r == 0; i++)
+		r = bufio_write_unpinned(c, p->runs[i].physical, p->runs[i].count);
+	return r;
+}
+
+static void give_back(const struct plan *p)
+{
+	struct inode *inode = p->inode;
+
+	if (p->from >= p->to)
+		return;
+	pthread_rwlock_wrlock(&inode->lock);
+	if (inode->dirty_from >= inode->dirty_to) {
+		inode->dirty_from = p->from;
+		inode->dirty_to = p->to;
+	}
+	if (p->from < inode->dirty_from)
+		inode->dirty_from = p->from;
+	if (p->to > inode->dirty_to)
+		inode->dirty_to = p->to;
+	pthread_rwlock_unlock(&inode->lock);
+}
+
+static int sync_inode(struct inode *inode, bool datasync)
+{
+	struct fs *fs = inode->fs;
+	struct plan p = {.inode = inode};
+	bool in_place;
+	int r = 0;
+
+	pthread_rwlock_rdlock(&inode->lock);
+	p.seq = datasync ? inode->data_seq : inode->meta_seq;
+	in_place = inode->dirty_from < inode->dirty_to;
+	pthread_rwlock_unlock(&inode->lock);
+	if (in_place)
+		r = plan_data(&p);
+	if (r == 0)
+		r = write_runs(&p);
+	if (r == 0)
+		r = log_commit(fs->log, p.seq);
+	if (r == 0 && p.nr_runs)
+		r = bufio_flush_written(fs->bufio);
+	if (r < 0)
+		give_back(&p);
+	free(p.runs);
+	return r;
+}
+
+int fs_fsync(struct fs *fs, uint64_t ino, bool datasync)
+{
+	struct inode *inode;
+	int r;
+
+	if (fs->read_only)
+		return 0;
+	r = sync_stray(fs);
+	if (r < 0)
+		return r;
+	r = inode_get(fs, ino, &inode);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&inode->sync_lock);
+	r = sync_inode(inode, datasync);
+	pthread_mutex_unlock(&inode->sync_lock);
+	inode_put(inode);
+	return r;
+}
