@@ -1,0 +1,22 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# semantics.sh file|loop: what programs may expect of a filesystem, and it is clean afterwards.
+. "$(dirname "$0")/lib.sh"
+need_root
+limit=600
+truncate -s 512M "$img"
+target=$img
+[ "$1" = file ] || {
+	need_loop
+	target=$loop
+}
+t mkfs.bufs -q -N 150000 "$target" || die mkfs
+t bufs "$target" "$mnt" || die mount
+DIR=$mnt t semantics || die semantics
+picture "$mnt" >"$top/before"
+leave "$target"
+clean "$target"
+t bufs "$target" "$mnt" || die remount
+picture "$mnt" >"$top/after"
+cmp "$top/before" "$top/after" || die "the remount differs"
+leave "$target"

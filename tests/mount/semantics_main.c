@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "semantics.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+int make_file(const char *name, mode_t mode)
+{
+	int fd = open(name, O_RDWR | O_CREAT | O_EXCL, mode);
+
+	ck_assert_int_ge(fd, 0);
+	return fd;
+}
+
+void wait_good(void)
+{
+	int status;
+
+	ck_assert_int_gt(wait(&status), 0);
+	ck_assert(WIFEXITED(status));
+	ck_assert_int_eq(WEXITSTATUS(status), 0);
+}
+
+static void own_folder(void)
+{
+	char dir[] = "test.XXXXXX";
+
+	umask(022);
+	ck_assert_int_eq(chdir(getenv("DIR")), 0);
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	ck_assert_int_eq(chmod(dir, 0755), 0);
+	ck_assert_int_eq(chdir(dir), 0);
+}
+
+int main(void)
+{
+	TCase *cases[] = {files_case(), names_case(), users_case()};
+	Suite *s = suite_create("semantics");
+	SRunner *runner;
+	int failed;
+
+	for (int i = 0; i < 3; i++) {
+		tcase_add_checked_fixture(cases[i], own_folder, NULL);
+		tcase_set_timeout(cases[i], 300);
+		suite_add_tcase(s, cases[i]);
+	}
+	runner = srunner_create(s);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed != 0;
+}
