@@ -353,7 +353,39 @@ static int give_locked(struct txn *t, uint32_t group, struct run run)
 	return r;
 }
 
-int balloc_free(struct txn *t, uint64_t block, uint64_t count)
+static int prepare_locked(struct txn *t, uint32_t group)
+{
+	struct bufio_buffer *b, *gdt;
+	int r;
+
+	if (t->fs->groups[group].flags & GROUP_BLOCKS_UNINIT)
+		return -EUCLEAN;
+	r = bitmap_locked(t->fs, group, &b);
+	if (r < 0)
+		return r;
+	r = modify_locked(t, group, b, &gdt);
+	if (r == 0)
+		bufio_release(gdt);
+	bufio_release(b);
+	return r;
+}
+
+int balloc_prepare_free(struct txn *t, uint64_t block)
+{
+	const struct geometry *g = &t->fs->geo;
+	uint32_t group;
+	int r;
+
+	if (!balloc_valid(g, block, 1))
+		return -EUCLEAN;
+	group = geo_group_of_block(g, block);
+	pthread_mutex_lock(&t->fs->groups[group].lock);
+	r = prepare_locked(t, group);
+	pthread_mutex_unlock(&t->fs->groups[group].lock);
+	return r;
+}
+
+static int give(struct txn *t, uint64_t block, uint64_t count)
 {
 	const struct geometry *g = &t->fs->geo;
 	struct run run;
@@ -368,7 +400,20 @@ int balloc_free(struct txn *t, uint64_t block, uint64_t count)
 	pthread_mutex_lock(&t->fs->groups[group].lock);
 	r = give_locked(t, group, run);
 	pthread_mutex_unlock(&t->fs->groups[group].lock);
+	return r;
+}
+
+int balloc_free(struct txn *t, uint64_t block, uint64_t count)
+{
+	int r = give(t, block, count);
+
 	if (r == 0)
 		atomic_fetch_add(&t->fs->free_blocks, count);
+	else /* whoever had them has them no more: they are nobody's */
+		super_report(
+			t->fs,
+			&(struct fs_error){
+				.block = block, .error = r, .function = __func__, .line = __LINE__},
+			FS_CORRUPT);
 	return r;
 }

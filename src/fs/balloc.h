@@ -6,8 +6,8 @@
 #include "txn.h"
 
 enum balloc_kind {
-	BALLOC_ANY,		/* from what nobody has reserved; may be -ENOSPC */
-	BALLOC_RESERVED,	/* one block of what txn_start() promised */
+	BALLOC_ANY,	 /* from what nobody has reserved; may be -ENOSPC */
+	BALLOC_RESERVED, /* one block of what txn_start() promised */
 };
 
 /*
@@ -17,7 +17,13 @@ enum balloc_kind {
 int balloc_alloc(struct txn *t, enum balloc_kind kind, uint64_t goal, uint32_t want,
 		 uint64_t *ret_block, uint32_t *ret_count);
 
-/* Give a run back; its cached contents are dropped.  -EUCLEAN: some of it is free already or not data. */
+/*
+ * Before the change that unmaps this block or the run it begins: what balloc_free() will change is read and in the
+ * transaction, lest it fail when it is too late.
+ */
+int balloc_prepare_free(struct txn *t, uint64_t block);
+
+/* Give a run back; its cached contents are dropped.  -EUCLEAN: some of it is free already or not data; then, as on any error, super_report() knows. */
 int balloc_free(struct txn *t, uint64_t block, uint64_t count);
 
 /* Is this run inside the filesystem and outside every fixed area?  For checks of disk pointers. */

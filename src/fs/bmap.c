@@ -3,7 +3,7 @@
  * Which blocks hold a file.  Extents grow by merging, are split and cut here; where they are
  * kept is extents.c's.  No contents are read or written.  Calls extents and balloc.
  *
- * The map changes before the bitmap when blocks are freed: if the second fails, blocks are lost
+ * The map changes before the bitmap when blocks are freed: if the second failed, blocks would be lost
  * until the next check, but none is both mapped and free.
  */
 #include "bmap.h"
@@ -215,7 +215,9 @@ static int remove_last(struct txn *t, struct inode *inode, uint64_t logical, uin
 		return 0;
 	from = e.logical > logical ? e.logical : logical;
 	to = extent_end(&e) < end ? extent_end(&e) : end;
-	r = extent_cut(t, inode, &e, from, to);
+	r = balloc_prepare_free(t, e.physical);
+	if (r == 0)
+		r = extent_cut(t, inode, &e, from, to);
 	if (r < 0)
 		return r;
 	inode->blocks -= to - from;

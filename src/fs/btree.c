@@ -13,8 +13,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define MAX_RECORD_BYTES 16u
-#define MAX_STEPS	 (TREE_MAX_LEVEL + 1)
+#define MAX_STEPS (TREE_MAX_LEVEL + 1)
 
 /* From the root down: a node and an index in it. */
 struct step {
@@ -28,38 +27,6 @@ struct path {
 	unsigned held;
 };
 
-uint64_t btree_key(enum meta_kind kind, const void *record)
-{
-	return kind == META_EXTENT ? le48_get(((const struct disk_extent *)record)->logical)
-				   : le64_get(*(const le64 *)record);
-}
-
-/* Entries in order, children where blocks can be. */
-static int check_entries(const struct fs *fs, enum meta_kind kind, const void *node)
-{
-	unsigned level = node_level(node), count = node_count(fs, kind, node);
-
-	for (unsigned i = 0; i < count; i++) {
-		if (level && !balloc_valid(&fs->geo, child_at(node, i), 1))
-			return -EUCLEAN;
-		/* the first key of an inner node counts as 0 */
-		if (i && key_at(kind, node, i) <= (level && i == 1 ? 0 : key_at(kind, node, i - 1)))
-			return -EUCLEAN;
-	}
-	return 0;
-}
-
-static int check_node(const struct fs *fs, const void *data)
-{
-	const struct disk_node *node = data;
-	enum meta_kind kind = le32_get(node->head.magic) == MAGIC_EXTENT ? META_EXTENT : META_INDEX;
-	unsigned level = node_level(data), count = le16_get(node->count);
-
-	if (level > TREE_MAX_LEVEL || count > max_entries(fs, kind, level) || (level && !count))
-		return -EUCLEAN;
-	return check_entries(fs, kind, data);
-}
-
 /* Read a node; level is what it must be, or MAX_STEPS for a root: any. */
 static int read_node(const struct btree *bt, uint64_t block, unsigned level,
 		     struct bufio_buffer **ret_b)
@@ -70,7 +37,7 @@ static int read_node(const struct btree *bt, uint64_t block, unsigned level,
 
 	if (!balloc_valid(&bt->fs->geo, block, 1))
 		return -EUCLEAN;
-	r = meta_read(bt->fs, block, bt->kind, bt->owner, check_node, &b);
+	r = meta_read(bt->fs, block, bt->kind, bt->owner, node_check, &b);
 	if (r < 0)
 		return r;
 	found = node_level(bufio_data(b));
@@ -297,47 +264,6 @@ static int fresh_init(struct btree *bt, struct txn *t, uint64_t goal, unsigned n
 	return r;
 }
 
-static void node_insert(struct btree *bt, void *node, unsigned index, const void *entry)
-{
-	unsigned bytes = entry_bytes(bt->kind, node_level(node));
-	unsigned count = node_count(bt->fs, bt->kind, node);
-	uint8_t *at = entry_at(bt->kind, node, index);
-
-	memmove(at + bytes, at, (size_t)(count - index) * bytes);
-	memcpy(at, entry, bytes);
-	node_set_count(node, count + 1);
-}
-
-static void node_remove(struct btree *bt, void *node, unsigned index)
-{
-	unsigned bytes = entry_bytes(bt->kind, node_level(node));
-	unsigned count = node_count(bt->fs, bt->kind, node);
-	uint8_t *at = entry_at(bt->kind, node, index);
-
-	memmove(at, at + bytes, (size_t)(count - index - 1) * bytes);
-	memset(entry_at(bt->kind, node, count - 1), 0, bytes);
-	node_set_count(node, count - 1);
-}
-
-/* Split a full node.  What grows at its end fills its nodes: only the new entry goes to the right. */
-static void node_split(struct btree *bt, void *left, void *right, unsigned index, const void *entry)
-{
-	unsigned bytes = entry_bytes(bt->kind, node_level(left));
-	unsigned count = node_count(bt->fs, bt->kind, left);
-	unsigned keep = index == count ? count : count / 2;
-
-	((struct disk_node *)right)->level = ((struct disk_node *)left)->level;
-	memcpy(entry_at(bt->kind, right, 0), entry_at(bt->kind, left, keep),
-	       (size_t)(count - keep) * bytes);
-	memset(entry_at(bt->kind, left, keep), 0, (size_t)(count - keep) * bytes);
-	node_set_count(right, count - keep);
-	node_set_count(left, keep);
-	if (index <= keep && keep < count)
-		node_insert(bt, left, index, entry);
-	else
-		node_insert(bt, right, index - keep, entry);
-}
-
 static struct disk_branch branch_to(const struct btree *bt, struct bufio_buffer *b)
 {
 	return (struct disk_branch){.key = le64_make(key_at(bt->kind, bufio_data(b), 0)),
@@ -521,7 +447,9 @@ static int drop_level(struct btree *bt, struct txn *t, bool *ret_dropped)
 	bufio_release(b);
 	if (!child || r < 0)
 		return r;
-	r = balloc_free(t, old, 1);
+	r = balloc_prepare_free(t, old);
+	if (r == 0)
+		r = balloc_free(t, old, 1);
 	if (r < 0)
 		return r;
 	bt->root = child;
@@ -539,15 +467,20 @@ static void collapse(struct btree *bt, struct txn *t)
 		;
 }
 
-static int delete_at(struct btree *bt, struct txn *t, struct path *p)
+static int prepare_free(struct txn *t, const struct path *p, unsigned levels)
 {
-	unsigned emptied = count_emptied(bt, p);
+	int r = 0;
+
+	for (unsigned level = 0; level < levels && r == 0; level++)
+		r = balloc_prepare_free(t, bufio_block(p->steps[level].b));
+	return r;
+}
+
+static int remove_at(struct btree *bt, struct txn *t, struct path *p, unsigned emptied)
+{
 	struct step *s;
 	int r;
 
-	r = emptied < p->nr ? txn_modify(t, p->steps[emptied].b) : 0;
-	if (r < 0)
-		return r;
 	if (emptied == p->nr) {
 		bt->root = 0;
 		return free_emptied(bt, t, p, emptied);
@@ -559,6 +492,17 @@ static int delete_at(struct btree *bt, struct txn *t, struct path *p)
 	if (emptied)
 		collapse(bt, t);
 	return r;
+}
+
+static int delete_at(struct btree *bt, struct txn *t, struct path *p)
+{
+	unsigned emptied = count_emptied(bt, p);
+	int r;
+
+	r = prepare_free(t, p, emptied);
+	if (r == 0 && emptied < p->nr)
+		r = txn_modify(t, p->steps[emptied].b);
+	return r < 0 ? r : remove_at(bt, t, p, emptied);
 }
 
 int btree_delete(struct btree *bt, struct txn *t, uint64_t key)

@@ -12,10 +12,10 @@
 /* A tree, described for the length of one operation. */
 struct btree {
 	struct fs *fs;
-	enum meta_kind kind;		/* META_EXTENT: 16-byte records; META_INDEX: 8-byte records */
-	uint64_t owner;			/* inode */
-	uint64_t root;			/* block, 0: empty; the caller stores it back */
-	int64_t delta_blocks;		/* nodes taken minus nodes given back */
+	enum meta_kind kind;  /* META_EXTENT: 16-byte records; META_INDEX: 8-byte records */
+	uint64_t owner;	      /* inode */
+	uint64_t root;	      /* block, 0: empty; the caller stores it back */
+	int64_t delta_blocks; /* nodes taken minus nodes given back */
 };
 
 /* The most blocks one insert can take (reserve them in txn_start()): a split per level and a new root. */

@@ -61,4 +61,14 @@ static inline uint64_t child_at(const void *node, unsigned index)
 	return le64_get(entry->child);
 }
 
+/* For meta_read(): counts, order, and where children are.  0 or -EUCLEAN. */
+int node_check(const struct fs *fs, const void *data);
+
+/* There is room for one more; there is such an entry. */
+void node_insert(const struct btree *bt, void *node, unsigned index, const void *entry);
+void node_remove(const struct btree *bt, void *node, unsigned index);
+
+/* Split a full node.  What grows at its end fills its nodes: only the new entry goes to the right. */
+void node_split(const struct btree *bt, void *left, void *right, unsigned index, const void *entry);
+
 #endif

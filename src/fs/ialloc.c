@@ -266,6 +266,37 @@ int ialloc_free(struct txn *t, uint64_t ino, bool is_dir)
 	return r;
 }
 
+static int prepare_locked(struct txn *t, uint32_t group)
+{
+	struct bufio_buffer *b, *gdt;
+	int r;
+
+	if (t->fs->groups[group].flags & GROUP_INODES_UNINIT)
+		return -EUCLEAN;
+	r = bitmap_locked(t->fs, group, &b);
+	if (r < 0)
+		return r;
+	r = modify_locked(t, group, b, &gdt);
+	if (r == 0)
+		bufio_release(gdt);
+	bufio_release(b);
+	return r;
+}
+
+int ialloc_prepare_free(struct txn *t, uint64_t ino)
+{
+	uint32_t group;
+	int r;
+
+	if (ino - 1 >= geo_nr_inodes(&t->fs->geo))
+		return -EUCLEAN;
+	group = geo_group_of_ino(&t->fs->geo, ino);
+	pthread_mutex_lock(&t->fs->groups[group].lock);
+	r = prepare_locked(t, group);
+	pthread_mutex_unlock(&t->fs->groups[group].lock);
+	return r;
+}
+
 static int orphan_locked(struct txn *t, uint32_t group, int delta)
 {
 	struct group *gr = &t->fs->groups[group];

@@ -12,6 +12,9 @@
 int ialloc_alloc(struct txn *t, uint64_t dir, bool is_dir, uint64_t *ret_ino);
 int ialloc_free(struct txn *t, uint64_t ino, bool is_dir);
 
+/* Read what ialloc_free() and ialloc_orphan() will change, and put it into the transaction: then they do not fail. */
+int ialloc_prepare_free(struct txn *t, uint64_t ino);
+
 /* The inode became (delta 1) or ceased to be (-1) an orphan: see FORMAT.md, nr_orphans. */
 int ialloc_orphan(struct txn *t, uint64_t ino, int delta);
 

@@ -195,22 +195,33 @@ int fs_mount(struct bufio_engine *engine, const struct fs_options *o, struct fs 
 	return 0;
 }
 
-/* All committed, all in its place, and only then clean. */
-static int end(struct fs *fs)
+/* All committed, all in its place. */
+static int write_all(struct fs *fs)
 {
 	int r;
 
-	r = inode_store_times(fs);
-	inode_drop_all(fs);
-	if (r == 0)
-		r = log_commit_open(fs->log);
+	r = log_commit_open(fs->log);
 	if (r == 0)
 		r = log_checkpoint(fs->log);
 	if (r == 0)
 		r = bufio_write_dirty_buffers(fs->bufio);
-	if (r == 0)
-		r = log_error(fs->log);
-	return r < 0 ? r : mark_clean(fs);
+	return r < 0 ? r : log_error(fs->log);
+}
+
+/* As much as can be written is, also after an error; but only what is whole is called clean. */
+static int end(struct fs *fs)
+{
+	int r, first = inode_store_times(fs);
+
+	inode_drop_all(fs);
+	/* what could not be freed when its last reference went: nobody has heard of that yet */
+	r = inode_recover_orphans(fs);
+	if (first == 0)
+		first = r;
+	r = write_all(fs);
+	if (first == 0)
+		first = r;
+	return first < 0 ? first : mark_clean(fs);
 }
 
 int fs_unmount(struct fs *fs)

@@ -23,13 +23,19 @@ static void leave_table(struct inode *inode)
 	pthread_mutex_unlock(&s->lock);
 }
 
+/* Everything is read and in the transaction before the first change: nobody could be told of half of it. */
 static void free_number(struct txn *t, struct inode *inode)
 {
 	bool is_dir = S_ISDIR(inode->mode);
 	int r;
 
-	inode->state = 0;
-	r = inode_orphan(t, inode, -1);
+	r = inode_store(t, inode);
+	if (r == 0)
+		r = ialloc_prepare_free(t, inode->ino);
+	if (r == 0) {
+		inode->state = 0;
+		r = inode_orphan(t, inode, -1);
+	}
 	if (r == 0) {
 		inode->mode = 0;
 		r = inode_store(t, inode);

@@ -16,7 +16,10 @@ static struct txn t;
 
 static void setup(void)
 {
-	image_init_mounted(&i, SIZE, 1024);
+	image_init(&i, SIZE, 1024);
+	/* to see what comes after a free of what is free */
+	i.options.errors = FS_ERRORS_CONTINUE;
+	image_mount(&i);
 }
 
 static void teardown(void)
@@ -93,7 +96,8 @@ START_TEST(runs_agree_with_a_model)
 
 			while (end < i.geo.nr_blocks && used[end] && end - at < 100)
 				used[end++] = 0;
-			ck_assert_int_eq(give(at, end - at), end > at ? 0 : -EUCLEAN);
+			if (end > at)
+				ck_assert_int_eq(give(at, end - at), 0);
 			left += end - at;
 		}
 		if (round % 1000 == 0)
@@ -173,6 +177,7 @@ START_TEST(free_of_what_is_free_or_fixed_is_refused)
 	ck_assert_int_eq(give(block, 5), -EUCLEAN);
 	ck_assert_int_eq(give(block - 1, 5), -EUCLEAN);
 	ck_assert_int_eq(give(0, 1), -EUCLEAN);
+	ck_assert_int_eq(give(block, 0), -EUCLEAN);
 	ck_assert_int_eq(give(geo_block_bitmap(&i.geo, 1), 1), -EUCLEAN);
 	ck_assert_int_eq(give(i.geo.nr_blocks, 1), -EUCLEAN);
 	ck_assert_int_eq(give(block, UINT64_MAX), -EUCLEAN);
@@ -195,6 +200,7 @@ START_TEST(lying_bitmap_is_refused)
 	txn_stop(&t);
 	image_unmount(&i);
 	image_break(&i, geo_block_bitmap(&i.geo, 2), offsets[_i], 0);
+	i.options.errors = FS_ERRORS_STOP;
 	image_mount(&i);
 	ck_assert_int_eq(give(geo_group_start(&i.geo, 2) + 4000, 1), -EUCLEAN);
 	ck_assert_int_eq(txn_start(i.fs, 0, &t), -EROFS);
