@@ -290,29 +290,42 @@ static const char *reason(int r)
 	}
 }
 
-static int format(struct mkfs *m, const char *path)
+/* First find out whether it can be made at all, so that what fails then is the device. */
+static int format_engine(struct mkfs *m, struct bufio_engine *e)
 {
-	struct bufio_engine_options eo = {.read_only = m->options.dry_run};
-	struct bufio_engine *e;
+	struct mkfs_options plan = m->options;
 	struct geometry geo;
-	int r = bufio_engine_open(path, &eo, &e);
+	int r;
 
-	if (r < 0)
-		return fail(m->path, strerror(-r));
-	if (m->size > e->size_bytes) {
-		bufio_engine_destroy(e);
+	m->size -= m->size % e->sector_bytes;
+	if (m->size > e->size_bytes)
 		return fail(m->path, "is smaller than the size given");
-	}
-	m->options.size_bytes = m->size;
+	plan.size_bytes = m->options.size_bytes = m->size;
+	plan.dry_run = true;
+	r = mkfs_format(e, &plan, &geo);
+	if (r < 0)
+		return fail(m->path, reason(r));
 	/* a hint: what stood there need not be kept by the device */
 	if (m->discard && !m->options.dry_run)
 		e->ops->discard(e, 0, e->size_bytes & ~(uint64_t)(e->sector_bytes - 1));
 	r = mkfs_format(e, &m->options, &geo);
-	bufio_engine_destroy(e);
 	if (r < 0)
-		return fail(m->path, reason(r));
+		return fail(m->path, strerror(-r));
 	print(m, &geo);
 	return 0;
+}
+
+static int format(struct mkfs *m, const char *path)
+{
+	struct bufio_engine_options eo = {.read_only = m->options.dry_run};
+	struct bufio_engine *e;
+	int r = bufio_engine_open(path, &eo, &e);
+
+	if (r < 0)
+		return fail(m->path, strerror(-r));
+	r = format_engine(m, e);
+	bufio_engine_destroy(e);
+	return r;
 }
 
 /* What would be made does not depend on what is there, but for the size of a device. */

@@ -13,6 +13,11 @@ done
 mount -t tmpfs tmpfs /run
 mknod -m 666 "$top/fuse" c 10 229
 mount --bind "$top/fuse" /dev/fuse
+# A minimal Debian has neither; without mtab fusermount3 cannot unmount.
+mkdir "$top/etc"
+ln -s /proc/self/mounts "$top/etc/mtab"
+touch "$top/etc/fstab" "$top/fstab"
+mount -t overlay -o "lowerdir=/etc:$top/etc" overlay /etc || skip "no overlay"
 [ -e /sbin/mount.fuse.bufs ] || die "the helper is not where mount(8) looks"
 
 options() {
@@ -62,7 +67,6 @@ done
 # fstab: mount -a, and a mount of an ordinary user
 chown -R 65534:65534 "$mnt" "$img"
 echo "$img $mnt fuse.bufs nofail,noatime 0 0" >"$top/fstab"
-touch /etc/fstab
 mount --bind "$top/fstab" /etc/fstab
 t mount -a || die "mount -a"
 options | grep -q "^$img fuse.bufs rw,noatime" || die "mount -a: $(options)"
