@@ -6,6 +6,10 @@
 #include "client.h"
 #include <time.h>
 
+#define BACKOFF_FIRST_MS 125u
+#define BACKOFF_LAST_MS	 2000u
+#define OVER_MS		 1000u /* what is held now may be given back to the system later */
+
 uint32_t background_now_ms(void)
 {
 	struct timespec t;
@@ -17,7 +21,8 @@ uint32_t background_now_ms(void)
 void background_kick(struct bufio_client *c, enum background_what what)
 {
 	pthread_mutex_lock(&c->background_lock);
-	c->background_kick = true;
+	atomic_store(&c->background_idle, false);
+	c->background_kicked = true;
 	if (what == BACKGROUND_ALL)
 		c->background_all = true;
 	pthread_cond_signal(&c->background_wake);
@@ -28,8 +33,10 @@ static void trim(struct bufio_client *c)
 {
 	struct bufio_buffer *b;
 
-	while (pool_is_over(c)) {
-		b = cache_evict(c);
+	while (pool_is_over(c, atomic_load(&c->nr_cache))) {
+		b = pool_get_excess(c);
+		if (!b)
+			b = cache_evict(c);
 		if (!b)
 			return;
 		pool_put_cold(b);
@@ -38,34 +45,54 @@ static void trim(struct bufio_client *c)
 
 static bool is_dirty_enough(struct bufio_client *c)
 {
-	return atomic_load(&c->nr_dirty) * 100 >
-	       (uint64_t)c->nr_cache * c->options.dirty_background_percent;
+	return dirty_count(c) * 100 >
+	       (uint64_t)atomic_load(&c->nr_cache) * c->options.dirty_background_percent;
 }
 
-static int work(struct bufio_client *c, bool all)
+static int write_some(struct bufio_client *c, bool all)
 {
 	struct write_scope scope = {.end = UINT64_MAX};
-	int r = 0;
 
+	if (!dirty_count(c))
+		return 0;
 	if (!all && !is_dirty_enough(c)) {
+		if (!c->options.dirty_age_ms)
+			return 0;
 		scope.older_ms = background_now_ms() - c->options.dirty_age_ms;
 		scope.older_ms += !scope.older_ms;
 	}
-	if (atomic_load(&c->nr_dirty) && (all || is_dirty_enough(c) || c->options.dirty_age_ms))
-		r = writeback_scope(c, &scope);
-	trim(c);
-	wait_free_wake(c);
+	return writeback_scope(c, &scope);
+}
+
+static void count_round(struct bufio_client *c, int r)
+{
+	if (!r)
+		return;
+	atomic_fetch_add(&c->rounds_failing, 1);
+	atomic_fetch_add(&c->rounds_failed, 1);
+}
+
+/* One round, and another one while too much is dirty and can be written. */
+static int work(struct bufio_client *c, bool all)
+{
+	uint64_t before;
+	int r;
+
+	do {
+		before = atomic_load(&c->stats.written_blocks);
+		r = write_some(c, all);
+		all = false;
+		trim(c);
+		count_round(c, r);
+		wait_free_wake(c);
+	} while (!r && is_dirty_enough(c) && atomic_load(&c->stats.written_blocks) != before);
 	return r;
 }
 
-static void sleep_locked(struct bufio_client *c, unsigned ms)
+static struct timespec deadline_in(unsigned ms)
 {
 	struct timespec t;
 
-	if (!ms) {
-		pthread_cond_wait(&c->background_wake, &c->background_lock);
-		return;
-	}
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	t.tv_sec += ms / 1000;
 	t.tv_nsec += (long)(ms % 1000) * 1000000;
@@ -73,46 +100,84 @@ static void sleep_locked(struct bufio_client *c, unsigned ms)
 		t.tv_sec++;
 		t.tv_nsec -= 1000000000;
 	}
+	return t;
+}
+
+static void sleep_ms_locked(struct bufio_client *c, unsigned ms)
+{
+	struct timespec t = deadline_in(ms);
+
 	pthread_cond_timedwait(&c->background_wake, &c->background_lock, &t);
 }
 
-/* How long to sleep: half the age while something is dirty, so nothing is much older. */
-static unsigned pause_ms(struct bufio_client *c, unsigned backoff_ms)
+/* A device that just failed is left alone, however many kick us. */
+static void sleep_backoff_locked(struct bufio_client *c, unsigned ms)
+{
+	struct timespec t = deadline_in(ms);
+
+	while (!c->background_stop &&
+	       !pthread_cond_timedwait(&c->background_wake, &c->background_lock, &t))
+		;
+}
+
+/* Whoever dirties the first buffer from here on sees idle, or we see it dirty. */
+static void sleep_idle_locked(struct bufio_client *c)
+{
+	atomic_store(&c->background_idle, c->options.dirty_age_ms != 0);
+	if (!c->options.dirty_age_ms || !dirty_count(c))
+		pthread_cond_wait(&c->background_wake, &c->background_lock);
+	atomic_store(&c->background_idle, false);
+}
+
+/*
+ * Half the age while something is dirty, so nothing gets much older, and once more after that:
+ * who dirties a buffer every now and then need not wake us each time.
+ */
+static void sleep_locked(struct bufio_client *c, bool *was_dirty)
 {
 	unsigned ms = c->options.dirty_age_ms;
+	bool over = pool_is_over(c, atomic_load(&c->nr_cache));
+	bool dirty = dirty_count(c) > 0;
 
-	if (backoff_ms)
-		return backoff_ms;
-	if (!ms || !atomic_load(&c->nr_dirty))
+	if (ms && (dirty || *was_dirty))
+		sleep_ms_locked(c, ms > 1 ? ms / 2 : 1);
+	else if (over)
+		sleep_ms_locked(c, OVER_MS);
+	else
+		sleep_idle_locked(c);
+	*was_dirty = dirty;
+}
+
+static unsigned next_backoff(unsigned ms, int r)
+{
+	if (!r)
 		return 0;
-	return ms > 1 ? ms / 2 : 1;
+	if (!ms)
+		return BACKOFF_FIRST_MS;
+	return ms < BACKOFF_LAST_MS ? ms * 2 : ms;
 }
 
 static void *background_main(void *argument)
 {
 	struct bufio_client *c = argument;
 	unsigned backoff_ms = 0;
-	bool all;
+	bool all, was_dirty = false;
 	int r;
 
 	pthread_mutex_lock(&c->background_lock);
 	while (!c->background_stop) {
-		if (!c->background_kick)
-			sleep_locked(c, pause_ms(c, backoff_ms));
+		if (backoff_ms)
+			sleep_backoff_locked(c, backoff_ms);
+		else if (!c->background_kicked)
+			sleep_locked(c, &was_dirty);
 		if (c->background_stop)
 			break;
 		all = c->background_all;
-		c->background_kick = c->background_all = false;
+		c->background_kicked = c->background_all = false;
 		pthread_mutex_unlock(&c->background_lock);
 		r = work(c, all);
+		backoff_ms = next_backoff(backoff_ms, r);
 		pthread_mutex_lock(&c->background_lock);
-		if (!r)
-			backoff_ms = 0;
-		else if (backoff_ms < 8000)
-			backoff_ms = backoff_ms ? backoff_ms * 2 : 125;
-		/* A device that fails must not make us spin on the kicks of those who wait. */
-		if (backoff_ms && !c->background_stop)
-			sleep_locked(c, backoff_ms);
 	}
 	pthread_mutex_unlock(&c->background_lock);
 	return NULL;

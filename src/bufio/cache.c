@@ -2,13 +2,14 @@
 /*
  * The index from blocks to buffers, holds, and eviction.  No I/O, no callbacks.
  *
- * A chain is walked without a lock.  What was found is believed only after a hold was taken on a
- * VALID buffer (which then can neither be evicted nor change its block) and the block was
- * compared again.  Everything doubtful is looked up again under the shard's mutex.
+ * 1. A chain is walked without a lock.  What was found is believed only after a hold was taken
+ *    on a VALID buffer (which then can neither be evicted nor change its block) and the block
+ *    was compared again.
+ * 2. That nothing was found is believed only if the shard's seq was even and did not change
+ *    meanwhile; all that is doubtful is looked up again under the shard's mutex.
+ * 3. A hit writes one cache line, that of the buffer.
  */
 #include "client.h"
-#include <errno.h>
-#include <string.h>
 
 #define MAX_STEPS 64 /* a walker may be led into other chains; it gives up, not on for ever */
 
@@ -16,22 +17,29 @@ static uint64_t bucket_of(const struct bufio_client *c, uint64_t block)
 {
 	uint64_t x = (block >> 4) * UINT64_C(0x9e3779b97f4a7c15);
 
-	/* Runs of 16 blocks share a shard and neighbouring buckets. */
+	/* Runs of 16 blocks share a shard and the cache line of their buckets. */
 	return (((x >> 32) << 4) | (block & 15)) & c->bucket_mask;
 }
 
-static pthread_mutex_t *shard_lock(struct bufio_client *c, uint64_t block)
+static struct shard *shard_of(struct bufio_client *c, uint64_t block)
 {
-	return &c->shards[(bucket_of(c, block) >> 4) % NR_SHARDS].lock;
+	return &c->shards[(bucket_of(c, block) >> 4) % NR_SHARDS];
 }
 
-/* Returns false if the buffer may not be held any more. */
-static bool try_hold(struct bufio_buffer *b)
+/* With stable_writes a buffer is written only while nobody holds it: no first hold then. */
+static bool is_hold_kept_away(const struct bufio_client *c, uint64_t s)
+{
+	return (s & c->no_hold) && !(s & (ST_HOLDS | ST_PINS)) && (s & (ST_WRITING | ST_DIRTY));
+}
+
+/* Returns false if the buffer may not be held now. */
+static bool try_hold(const struct bufio_client *c, struct bufio_buffer *b)
 {
 	uint64_t s = atomic_load_explicit(&b->state, memory_order_relaxed);
+	uint64_t add = ST_HOLD + thread_tag();
 
-	while (s & ST_VALID) {
-		if (atomic_compare_exchange_weak_explicit(&b->state, &s, (s + ST_HOLD) | ST_REF,
+	while ((s & ST_VALID) && !is_hold_kept_away(c, s)) {
+		if (atomic_compare_exchange_weak_explicit(&b->state, &s, (s + add) | ST_REF,
 							  memory_order_acq_rel,
 							  memory_order_relaxed))
 			return true;
@@ -48,7 +56,7 @@ struct bufio_buffer *cache_find_fast(struct bufio_client *c, uint64_t block)
 		struct bufio_buffer *b = &c->buffers[i - 1];
 
 		if (atomic_load_explicit(&b->block, memory_order_relaxed) == block) {
-			if (!try_hold(b))
+			if (!try_hold(c, b))
 				return NULL;
 			if (atomic_load_explicit(&b->block, memory_order_relaxed) == block)
 				return b;
@@ -60,88 +68,150 @@ struct bufio_buffer *cache_find_fast(struct bufio_client *c, uint64_t block)
 	return NULL;
 }
 
-static struct bufio_buffer *find_locked(struct bufio_client *c, uint64_t block)
+/* Is it sure that the block has no buffer?  That of a moment within the call. */
+bool cache_is_absent(struct bufio_client *c, uint64_t block)
+{
+	struct shard *shard = shard_of(c, block);
+	uint32_t seq = atomic_load(&shard->seq);
+	uint32_t i = atomic_load(&c->buckets[bucket_of(c, block)]);
+
+	if (seq & 1)
+		return false;
+	for (unsigned step = 0; i && step < MAX_STEPS; step++) {
+		if (atomic_load(&c->buffers[i - 1].block) == block)
+			return false;
+		i = atomic_load(&c->buffers[i - 1].next);
+	}
+	return !i && atomic_load(&shard->seq) == seq;
+}
+
+/* Returns the held buffer, or NULL; *ret_busy then is the buffer that may not be held now. */
+static struct bufio_buffer *find_locked(struct bufio_client *c, uint64_t block,
+					struct bufio_buffer **ret_busy)
 {
 	uint32_t i = atomic_load(&c->buckets[bucket_of(c, block)]);
 
+	*ret_busy = NULL;
 	while (i) {
 		struct bufio_buffer *b = &c->buffers[i - 1];
 
-		if (atomic_load(&b->block) == block && try_hold(b))
-			return b;
+		if (atomic_load(&b->block) == block) {
+			if (try_hold(c, b))
+				return b;
+			*ret_busy = b;
+			return NULL;
+		}
 		i = atomic_load(&b->next);
 	}
 	return NULL;
 }
 
-struct bufio_buffer *cache_find(struct bufio_client *c, uint64_t block)
+/*
+ * A hold on the block's buffer, or NULL: then it has none, or *ret_busy, which a stable write keeps
+ * from being held.
+ */
+struct bufio_buffer *cache_look(struct bufio_client *c, uint64_t block,
+				struct bufio_buffer **ret_busy)
 {
+	struct shard *shard = shard_of(c, block);
 	struct bufio_buffer *b = cache_find_fast(c, block);
-	pthread_mutex_t *lock = shard_lock(c, block);
 
-	if (b)
+	*ret_busy = NULL;
+	if (b || cache_is_absent(c, block))
 		return b;
-	pthread_mutex_lock(lock);
-	b = find_locked(c, block);
-	pthread_mutex_unlock(lock);
+	pthread_mutex_lock(&shard->lock);
+	b = find_locked(c, block, ret_busy);
+	pthread_mutex_unlock(&shard->lock);
 	return b;
 }
 
-/*
- * Put b, which the caller owns, into the index.  Returns the held buffer of the block: b, or
- * another that was there; then b is still the caller's.
- */
-struct bufio_buffer *cache_insert(struct bufio_buffer *b, uint64_t block, uint64_t state)
+/* A hold on the block's buffer, or NULL if it has none.  May wait for a stable write. */
+struct bufio_buffer *cache_find(struct bufio_client *c, uint64_t block)
+{
+	struct bufio_buffer *b, *busy;
+
+	while (!(b = cache_look(c, block, &busy)) && busy)
+		wait_while(busy, c->no_hold);
+	return b;
+}
+
+/* The block's buffer, without a hold: it may be another's when the caller looks at it. */
+struct bufio_buffer *cache_glance(struct bufio_client *c, uint64_t block)
+{
+	struct shard *shard = shard_of(c, block);
+	struct bufio_buffer *b = NULL;
+	uint32_t i;
+
+	if (cache_is_absent(c, block))
+		return NULL;
+	pthread_mutex_lock(&shard->lock);
+	for (i = atomic_load(&c->buckets[bucket_of(c, block)]); i && !b;
+	     i = atomic_load(&c->buffers[i - 1].next))
+		if (atomic_load(&c->buffers[i - 1].block) == block)
+			b = &c->buffers[i - 1];
+	pthread_mutex_unlock(&shard->lock);
+	return b;
+}
+
+static void chain_begin_locked(struct shard *shard)
+{
+	atomic_fetch_add(&shard->seq, 1);
+}
+
+static void chain_end_locked(struct shard *shard)
+{
+	atomic_fetch_add(&shard->seq, 1);
+}
+
+static void link_locked(struct bufio_buffer *b, uint64_t block, uint64_t state, uint64_t tag)
 {
 	struct bufio_client *c = b->client;
-	pthread_mutex_t *lock = shard_lock(c, block);
 	_Atomic uint32_t *bucket = &c->buckets[bucket_of(c, block)];
-	struct bufio_buffer *other;
 
-	pthread_mutex_lock(lock);
-	other = find_locked(c, block);
-	if (!other) {
-		atomic_store(&b->block, block);
-		atomic_store(&b->next, atomic_load(bucket));
-		atomic_store(&b->state, state | ST_VALID | ST_HOLD);
-		atomic_store_explicit(bucket, b->index + 1, memory_order_release);
-	}
-	pthread_mutex_unlock(lock);
-	return other ? other : b;
+	atomic_store(&b->block, block);
+	atomic_store(&b->next, atomic_load(bucket));
+	atomic_store(&b->state, (state | ST_VALID | ST_HOLD) + tag);
+	atomic_store(bucket, b->index + 1);
 }
 
 static void unlink_locked(struct bufio_buffer *b, uint64_t block)
 {
 	struct bufio_client *c = b->client;
 	_Atomic uint32_t *link = &c->buckets[bucket_of(c, block)];
+	struct shard *shard = shard_of(c, block);
 
+	chain_begin_locked(shard);
 	while (atomic_load(link) != b->index + 1)
 		link = &c->buffers[atomic_load(link) - 1].next;
 	atomic_store(link, atomic_load(&b->next));
+	chain_end_locked(shard);
 }
 
-static bool map_clear(_Atomic uint64_t *map, uint32_t i)
-{
-	uint64_t bit = UINT64_C(1) << (i % 64);
-
-	if (!(atomic_load(&map[i / 64]) & bit))
-		return false;
-	return atomic_fetch_and(&map[i / 64], ~bit) & bit;
-}
-
-/* What leaves the cache between its write and the flush can no longer be written again. */
-static void count_unflushed(struct bufio_buffer *b)
+/*
+ * Put b, which the caller owns, into the index.  Returns the held buffer of the block: b, or
+ * another that was there; then b is still the caller's.  NULL: not now, a write past the
+ * buffers or a stable write is in the way; see fence_wait() and cache_find().
+ */
+struct bufio_buffer *cache_insert(struct bufio_buffer *b, uint64_t block, uint64_t state,
+				  uint64_t tag)
 {
 	struct bufio_client *c = b->client;
-	uint64_t bit = UINT64_C(1) << (b->index % 64);
+	struct shard *shard = shard_of(c, block);
+	struct bufio_buffer *other, *busy;
 
-	if (atomic_load(&c->written_map[b->index / 64]) & bit) {
-		atomic_fetch_add(&c->evicted_written, 1);
-		if (map_clear(c->written_map, b->index))
-			return;
+	pthread_mutex_lock(&shard->lock);
+	other = find_locked(c, block, &busy);
+	if (!other && !busy) {
+		/* An odd seq, then the look at the fences: see extent.c. */
+		chain_begin_locked(shard);
+		if (!fence_covers(c, block)) {
+			link_locked(b, block, state, tag);
+			other = b;
+		}
+		chain_end_locked(shard);
 	}
-	if (map_clear(c->flushing_map, b->index))
-		atomic_fetch_add(&c->evicted_flushing, 1);
+	pthread_mutex_unlock(&shard->lock);
+	return other;
 }
 
 /*
@@ -150,33 +220,65 @@ static void count_unflushed(struct bufio_buffer *b)
  */
 bool cache_drop(struct bufio_buffer *b, uint64_t block, uint64_t allowed)
 {
-	pthread_mutex_t *lock = shard_lock(b->client, block);
+	struct bufio_client *c = b->client;
+	struct shard *shard = shard_of(c, block);
 	uint64_t s;
 	bool done = false;
 
-	pthread_mutex_lock(lock);
+	pthread_mutex_lock(&shard->lock);
 	s = atomic_load(&b->state);
 	while (!done && (s & ST_VALID) && !(s & ST_BUSY & ~allowed) &&
 	       atomic_load(&b->block) == block)
 		done = atomic_compare_exchange_weak(&b->state, &s, 0);
-	if (done)
+	if (done) {
 		unlink_locked(b, block);
-	pthread_mutex_unlock(lock);
+		dirty_evicted(b, allowed & ST_DIRTY ? EVICT_THROWN_AWAY : EVICT_WRITTEN);
+	}
+	pthread_mutex_unlock(&shard->lock);
 	if (!done)
 		return false;
 	if (s & ST_DIRTY)
-		atomic_fetch_sub(&b->client->nr_dirty, 1);
-	count_unflushed(b);
+		atomic_fetch_sub(&c->nr_dirty, 1);
+	if (s & ST_DOUBT)
+		atomic_fetch_sub(&c->nr_doubt, 1);
 	wait_wake(b);
 	return true;
+}
+
+/*
+ * The flush that was to make b's last write durable failed: what is in flushing_map becomes
+ * dirty again.  Under the shard's lock b cannot leave between the look and the mark.
+ */
+void cache_redirty(struct bufio_client *c, uint32_t index)
+{
+	struct bufio_buffer *b = &c->buffers[index];
+	uint64_t bit = UINT64_C(1) << (index % 64), block, s;
+	struct shard *shard;
+
+	for (;;) {
+		block = atomic_load(&b->block);
+		shard = shard_of(c, block);
+		pthread_mutex_lock(&shard->lock);
+		if (atomic_load(&b->block) == block)
+			break;
+		pthread_mutex_unlock(&shard->lock);
+	}
+	pthread_mutex_lock(&c->written_lock);
+	s = atomic_fetch_and(&c->flushing_map[index / 64], ~bit);
+	pthread_mutex_unlock(&c->written_lock);
+	if (s & bit)
+		dirty_mark_in_doubt(b);
+	pthread_mutex_unlock(&shard->lock);
 }
 
 /* The clock: two rounds, the first of which may only take reference bits away. */
 struct bufio_buffer *cache_evict(struct bufio_client *c)
 {
-	for (uint64_t n = 2 * (uint64_t)c->nr_buffers; n > 0; n--) {
+	uint32_t nr = atomic_load(&c->nr_touched);
+
+	for (uint64_t n = 2 * (uint64_t)nr; n > 0; n--) {
 		uint32_t i = atomic_fetch_add_explicit(&c->hand, 1, memory_order_relaxed);
-		struct bufio_buffer *b = &c->buffers[i % c->nr_buffers];
+		struct bufio_buffer *b = &c->buffers[i % nr];
 		uint64_t block = atomic_load(&b->block);
 		uint64_t s = atomic_load(&b->state);
 
@@ -194,90 +296,69 @@ struct bufio_buffer *cache_evict(struct bufio_client *c)
 	return NULL;
 }
 
-static struct bufio_buffer *try_alloc(struct bufio_client *c)
+/* The state after one hold less. */
+static uint64_t less_a_hold(uint64_t s, uint64_t tag)
 {
-	struct bufio_buffer *b = pool_get(c, POOL_REST);
-
-	if (!b)
-		b = cache_evict(c);
-	return b ? b : pool_get(c, POOL_LIMIT);
-}
-
-/* Returns 0 and a buffer the caller owns, or -EAGAIN without wait. */
-int cache_alloc(struct bufio_client *c, bool wait, struct bufio_buffer **ret_buffer)
-{
-	struct bufio_buffer *b = try_alloc(c);
-	uint64_t seq;
-
-	if (!b && !wait)
-		return -EAGAIN;
-	if (!b) {
-		atomic_fetch_add(&c->stats.waits, 1);
-		atomic_fetch_add(&c->free_waiters, 1);
-		for (;;) {
-			seq = atomic_load(&c->free_seq);
-			b = try_alloc(c);
-			if (b)
-				break;
-			background_kick(c, BACKGROUND_ALL);
-			wait_free_event(c, seq);
-		}
-		atomic_fetch_sub(&c->free_waiters, 1);
-	}
-	if (c->aux_stride)
-		memset(c->aux + b->index * c->aux_stride, 0, c->aux_stride);
-	atomic_store(&b->error, 0);
-	*ret_buffer = b;
-	return 0;
+	return (s & ST_HOLDS) == ST_HOLD ? s & ~(ST_HOLDS | ST_TAG) : s - ST_HOLD - tag;
 }
 
 /* A buffer whose read failed belongs to nobody's block; its last holder frees it. */
-static void release_failed(struct bufio_buffer *b)
+static void release_failed(struct bufio_buffer *b, uint64_t tag)
 {
-	uint64_t s = atomic_fetch_sub(&b->state, ST_HOLD);
+	uint64_t s = atomic_load(&b->state);
 
+	while (!atomic_compare_exchange_weak(&b->state, &s, less_a_hold(s, tag)))
+		;
 	if ((s & ST_HOLDS) == ST_HOLD) {
 		atomic_store(&b->state, 0);
 		pool_put(b);
 	}
 }
 
-void cache_release(struct bufio_buffer *b)
+/* The last hold of a buffer that nobody filled: the block goes. */
+static void release_unfilled(struct bufio_buffer *b, uint64_t block)
+{
+	struct bufio_client *c = b->client;
+
+	if (cache_drop(b, block, 0))
+		pool_put(b);
+	else
+		wait_free_wake(c);
+}
+
+void cache_release_tagged(struct bufio_buffer *b, uint64_t tag)
 {
 	struct bufio_client *c = b->client;
 	uint64_t block = atomic_load_explicit(&b->block, memory_order_relaxed);
 	uint64_t s = atomic_load_explicit(&b->state, memory_order_relaxed);
 
-	for (;;) {
+	do {
 		if (s & ST_FAILED) {
-			release_failed(b);
+			release_failed(b, tag);
 			return;
 		}
-		if ((s & ST_NEW) && (s & ST_HOLDS) == ST_HOLD && !(s & ST_BUSY & ~ST_HOLDS)) {
-			if ((s & ST_HOLDS) == ST_HOLD &&
-			    atomic_compare_exchange_strong(&b->state, &s,
-							   (s - ST_HOLD) & ~ST_REF)) {
-				if (cache_drop(b, block, 0))
-					pool_put(b);
-				wait_free_wake(c);
-				return;
-			}
-			continue;
-		}
-		if (atomic_compare_exchange_weak(&b->state, &s, s - ST_HOLD))
-			break;
-	}
-	if (s & ST_MOVE)
+	} while (!atomic_compare_exchange_weak(&b->state, &s, less_a_hold(s, tag)));
+	if (s & (ST_MOVE | ST_FLUSHWAIT))
 		wait_wake(b);
-	if ((s & ST_HOLDS) == ST_HOLD && atomic_load(&c->free_waiters))
+	if ((s & ST_HOLDS) != ST_HOLD)
+		return;
+	if ((s & ST_NEW) && !(s & ST_BUSY & ~ST_HOLDS))
+		release_unfilled(b, block);
+	else if (atomic_load(&c->free_waiters))
 		wait_free_wake(c);
+}
+
+void cache_release(struct bufio_buffer *b)
+{
+	cache_release_tagged(b, thread_tag());
 }
 
 /* The end of a read: publish the contents, or take the block out of the index. */
 void cache_read_done(struct bufio_buffer *b, int r)
 {
+	struct bufio_client *c = b->client;
 	uint64_t block = atomic_load(&b->block);
-	pthread_mutex_t *lock = shard_lock(b->client, block);
+	struct shard *shard = shard_of(c, block);
 	uint64_t s;
 
 	if (r == 0) {
@@ -285,31 +366,12 @@ void cache_read_done(struct bufio_buffer *b, int r)
 		wait_wake(b);
 		return;
 	}
-	atomic_fetch_add(&b->client->stats.read_errors, 1);
+	pthread_mutex_lock(&shard->lock);
 	atomic_store(&b->error, r);
-	pthread_mutex_lock(lock);
 	s = atomic_load(&b->state);
-	while (!atomic_compare_exchange_weak(&b->state, &s, (s & ST_HOLDS) | ST_FAILED))
+	while (!atomic_compare_exchange_weak(&b->state, &s, (s & (ST_HOLDS | ST_TAG)) | ST_FAILED))
 		;
 	unlink_locked(b, block);
-	pthread_mutex_unlock(lock);
+	pthread_mutex_unlock(&shard->lock);
 	wait_wake(b);
-}
-
-void cache_mark_dirty(struct bufio_buffer *b)
-{
-	struct bufio_client *c = b->client;
-	uint64_t bit = UINT64_C(1) << (b->index % 64);
-	uint64_t s = atomic_load(&b->state);
-
-	while (!atomic_compare_exchange_weak(&b->state, &s, (s | ST_DIRTY) & ~ST_NEW))
-		;
-	if (!(atomic_load(&c->dirty_map[b->index / 64]) & bit))
-		atomic_fetch_or(&c->dirty_map[b->index / 64], bit);
-	if (s & ST_DIRTY)
-		return;
-	atomic_store(&b->dirty_ms, background_now_ms());
-	s = atomic_fetch_add(&c->nr_dirty, 1) + 1;
-	if (s == 1 || s == (uint64_t)c->nr_cache * c->options.dirty_background_percent / 100 + 1)
-		background_kick(c, BACKGROUND_LOOK);
 }

@@ -4,31 +4,37 @@
 
 /*
  * What the parts of the cache share.  Calls go down only:
- *	client -> extent, background -> writeback -> flush -> cache -> pool -> wait
+ *	client, read, move, forget, bytes -> extent, prefetch -> background -> writeback ->
+ *	write_run -> flush -> alloc -> cache -> pool, fence -> stats, wait
  */
 #include <bufio.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* The state word: holds, pins, flags. */
+/* The state word: holds, pins, flags, and the sum of the holders' tags (mod 2^20). */
 #define ST_HOLD	     (UINT64_C(1) << 0)
-#define ST_HOLDS     (UINT64_C(0xffffff))
-#define ST_PIN	     (UINT64_C(1) << 24)
-#define ST_PINS	     (UINT64_C(0xffff) << 24)
-#define ST_VALID     (UINT64_C(1) << 40) /* in the index; without it nobody may take a hold */
-#define ST_READING   (UINT64_C(1) << 41) /* contents on their way; holders wait */
-#define ST_WRITING   (UINT64_C(1) << 42) /* one write in flight; not evictable */
-#define ST_DIRTY     (UINT64_C(1) << 43)
-#define ST_NEW	     (UINT64_C(1) << 44) /* never read and never marked dirty */
-#define ST_REF	     (UINT64_C(1) << 45) /* hit since the clock's hand passed */
-#define ST_FLUSHWAIT (UINT64_C(1) << 46) /* a flush waits for the pins: no first pin now */
-#define ST_FAILED    (UINT64_C(1) << 47) /* the read failed; error is set, not VALID */
-#define ST_MOVE	     (UINT64_C(1) << 48) /* a release_move replaces the contents */
+#define ST_HOLDS     (UINT64_C(0xfffff))
+#define ST_PIN	     (UINT64_C(1) << 20)
+#define ST_PINS	     (UINT64_C(0x3ff) << 20)
+#define ST_VALID     (UINT64_C(1) << 30) /* in the index; without it nobody may take a hold */
+#define ST_READING   (UINT64_C(1) << 31) /* contents on their way; holders wait */
+#define ST_WRITING   (UINT64_C(1) << 32) /* one write in flight; not evictable */
+#define ST_DIRTY     (UINT64_C(1) << 33)
+#define ST_NEW	     (UINT64_C(1) << 34) /* never read and never marked dirty */
+#define ST_REF	     (UINT64_C(1) << 35) /* hit since the clock's hand passed */
+#define ST_FLUSHWAIT (UINT64_C(1) << 36) /* a flush waits for pins or holds: no first one now */
+#define ST_FAILED    (UINT64_C(1) << 37) /* the read failed; error is set, not VALID */
+#define ST_MOVE	     (UINT64_C(1) << 38) /* the target of a release_move: releases wake */
+#define ST_PARTIAL   (UINT64_C(1) << 39) /* DIRTY only in dirty_range */
+#define ST_DOUBT     (UINT64_C(1) << 40) /* written, but the flush failed: DIRTY again */
+#define ST_TAG_SHIFT 44
+#define ST_TAG	     (UINT64_C(0xfffff) << ST_TAG_SHIFT)
 
 #define ST_BUSY (ST_HOLDS | ST_PINS | ST_READING | ST_WRITING | ST_DIRTY | ST_MOVE)
 
 #define NR_WAIT_SHARDS 64
 #define NR_SHARDS      64
+#define CACHE_LINE     64
 
 /*
  * What keeps each field safe:
@@ -38,41 +44,69 @@
  *	   take a hold and look again
  *	V  fixed while VALID and held, or owned by the thread that took it off the index
  *	P  pool_lock
- *	D  dirty_lock, for clearing a bit; setting is atomic
+ *	W  written_lock
  *	F  flush_lock
  *	B  background_lock
- * Order: shard, pool_lock | dirty_lock, a wait shard; background_lock and flush_lock are
- * leaves.  None is held across a system call other than the mutex's own, an engine's function, a
- * callback or a wait for something else.
+ *	R  free_lock
+ * Order: shard, then pool_lock | written_lock | fence_lock | background_lock.  free_lock, flush_lock and
+ * the wait shards are leaves.  None is held across an engine's function, a callback or a wait for
+ * something else.
  */
 struct bufio_buffer {
 	_Atomic uint64_t state;	     /* A */
 	_Atomic uint64_t block;	     /* V */
 	struct bufio_client *client; /* I */
 	void *data;		     /* I pointer */
-	_Atomic uint32_t next;	     /* S index + 1 of the next in the bucket */
-	uint32_t index;		     /* I */
-	uint32_t free_next;	     /* P index + 1 */
-	_Atomic uint32_t nr_written; /* A good writes so far */
-	_Atomic uint32_t dirty_ms;   /* A when it became dirty */
-	_Atomic int error;	     /* A of the read that FAILED */
+	_Atomic(void *) caller;	     /* A return address of who held it last */
 	_Atomic uint64_t hits;	     /* A statistics; near, not exact */
-} __attribute__((aligned(64)));
+	_Atomic uint32_t next;	     /* S index + 1 of the next in the bucket, P in the free list */
+	uint32_t index;		     /* I */
+	_Atomic uint32_t nr_written; /* A good writes so far */
+	union {
+		_Atomic uint32_t dirty_ms; /* A when it became dirty */
+		_Atomic int error;	   /* A of the read that FAILED; 0: read it yourself */
+	};
+} __attribute__((aligned(CACHE_LINE)));
 
 struct shard {
 	pthread_mutex_t lock;
-} __attribute__((aligned(64)));
+	_Atomic uint32_t seq; /* S odd while a chain changes */
+} __attribute__((aligned(CACHE_LINE)));
 
 struct wait_shard {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	_Atomic unsigned nr_waiters;
-} __attribute__((aligned(64)));
+} __attribute__((aligned(CACHE_LINE)));
+
+struct histogram {
+	_Atomic uint64_t count, total_ns;
+	_Atomic uint64_t buckets[BUFIO_HISTOGRAM_BUCKETS];
+};
 
 struct client_stats {
-	_Atomic uint64_t misses, reads, read_blocks, writes, written_blocks;
+	_Atomic uint64_t misses, reads, read_blocks, writes, written_blocks, written_bytes;
 	_Atomic uint64_t read_errors, write_errors, flushes, flush_errors;
 	_Atomic uint64_t evictions, waits;
+	struct histogram latency[BUFIO_NR_LATENCIES];
+};
+
+/* A range of blocks that a write past the buffers is replacing: nobody may read it in. */
+struct fence {
+	struct fence *next; /* fence_lock */
+	uint64_t block, nr;
+};
+
+/* A release_move that has its target. */
+struct move {
+	struct move *next; /* move_lock */
+	struct bufio_buffer *target;
+};
+
+/* A thread that waits for a free buffer. */
+struct free_waiter {
+	struct free_waiter *next; /* R */
+	uint64_t tag;
 };
 
 struct bufio_client {
@@ -80,31 +114,55 @@ struct bufio_client {
 	struct bufio_options options;	  /* I */
 	struct bufio_callbacks callbacks; /* I */
 	uint64_t nr_blocks;		  /* I of the device */
-	uint32_t nr_buffers, nr_cache;	  /* I limit and rest, in buffers */
 	struct bufio_buffer *buffers;	  /* I */
+	_Atomic uint32_t *buckets;	  /* S index + 1 */
+	uint64_t bucket_mask;		  /* I */
+	uint64_t no_hold;		  /* I flags that keep a first hold away: stable_writes */
+	unsigned block_shift;		  /* I */
+	uint32_t nr_buffers;		  /* I descriptors: the most that limit may become */
+	uint32_t nr_words;		  /* I of each map */
 	char *arena;			  /* I */
 	char *aux;			  /* I */
 	size_t aux_stride;		  /* I */
-	unsigned block_shift;		  /* I */
-	_Atomic uint32_t *buckets;	  /* S index + 1 */
-	uint64_t bucket_mask;		  /* I */
-	_Atomic uint64_t *dirty_map;	  /* D superset of DIRTY | WRITING */
-	_Atomic uint64_t *written_map;	  /* A written since the last flush began */
-	_Atomic uint64_t *flushing_map;	  /* A covered by the flush that runs */
-	uint32_t nr_words;		  /* I of each map */
-	pthread_mutex_t dirty_lock;
-	_Atomic uint64_t nr_dirty; /* A */
-	_Atomic uint32_t hand;	   /* A of the clock */
+	_Atomic uint64_t *dirty_range;	  /* A start << 32 | end of a PARTIAL buffer */
+	_Atomic uint64_t *dirty_map;	  /* A set; W cleared; superset of DIRTY | WRITING */
+	_Atomic uint64_t *written_map;	  /* A set; W cleared; written since the last flush began */
+	_Atomic uint64_t *flushing_map;	  /* W covered by the flush that runs */
+	struct write_job *spare_job;	  /* I one write-back needs no memory */
+	pthread_mutex_t spare_lock;	  /* held while spare_job is in use; before all others */
 
-	pthread_mutex_t pool_lock;
+	/* What misses and dirtying write to lies apart from what hits read. */
+	_Atomic uint32_t hand __attribute__((aligned(CACHE_LINE))); /* A of the clock */
+	_Atomic int64_t nr_dirty;  /* A may be off, also negative, for a moment */
+	_Atomic uint64_t nr_doubt; /* A buffers in DOUBT */
+	_Atomic bool unflushed;	   /* A a write completed since a flush began */
+
+	pthread_mutex_t pool_lock __attribute__((aligned(CACHE_LINE)));
 	uint32_t free_warm, free_cold; /* P stacks: memory kept, memory given back */
+	_Atomic uint32_t nr_touched;   /* P written; descriptors ever used */
 	uint32_t nr_used, peak_used;   /* P not cold */
+	_Atomic uint32_t nr_cache, nr_limit,
+		nr_minimum; /* P written; rest, most and least, in buffers */
+
+	pthread_mutex_t written_lock __attribute__((aligned(CACHE_LINE)));
+	uint64_t evicted_written, evicted_flushing; /* W cannot be written again */
+
+	pthread_mutex_t fence_lock;
+	pthread_cond_t fence_wake;
+	struct fence *fences;	    /* fence_lock */
+	_Atomic unsigned nr_fences; /* A */
+
+	pthread_mutex_t move_lock; /* a leaf */
+	struct move *moves;	   /* move_lock */
 
 	pthread_mutex_t free_lock; /* with free_wake: an event count */
 	pthread_cond_t free_wake;
 	_Atomic uint64_t free_seq;
 	_Atomic unsigned free_waiters;
-	uint64_t nr_prefetch; /* under free_lock: reads nobody waits for */
+	struct free_waiter *waiters;	 /* R */
+	uint64_t nr_async;		 /* R transfers nobody waits for */
+	_Atomic uint64_t rounds_failed;	 /* A of the background writer, ever */
+	_Atomic unsigned rounds_failing; /* A since a write succeeded */
 
 	pthread_mutex_t flush_lock;
 	pthread_cond_t flush_wake;
@@ -112,27 +170,52 @@ struct bufio_client {
 	uint64_t flush_started, flush_done, flush_failed; /* F numbers */
 	int flush_error;				  /* F of flush_failed */
 	int lost_error;					  /* F sticky: evicted data may be lost */
-	_Atomic bool unflushed; /* A a write completed since a flush began */
-	_Atomic uint64_t evicted_written, evicted_flushing; /* A */
 
 	pthread_t background; /* I */
 	pthread_mutex_t background_lock;
 	pthread_cond_t background_wake;
-	bool background_stop, background_kick, background_all; /* B */
+	bool background_stop, background_kicked, background_all; /* B */
+	_Atomic bool background_idle;				 /* A sleeps without a timeout */
 
 	struct client_stats stats;
 	struct shard shards[NR_SHARDS];
 	struct wait_shard wait_shards[NR_WAIT_SHARDS];
 };
 
+#define TAG_NOBODY UINT64_C(0) /* for holds that end without their thread's doing */
+
+/* A thread's share in the sum of tags.  Two threads may have the same. */
+static inline uint64_t thread_tag(void)
+{
+	uint64_t x = (uint64_t)pthread_self();
+
+	x ^= x >> 23;
+	return x * UINT64_C(0x9e3779b97f4a7c15) & ST_TAG;
+}
+
 /* wait.c: sleep until a buffer's state changes, and the event of a buffer becoming free. */
 void wait_wake(struct bufio_buffer *b);
 uint64_t wait_while(struct bufio_buffer *b, uint64_t mask);
-void wait_while_pinned(struct bufio_buffer *b, uint64_t block);
+void wait_while_kept(struct bufio_buffer *b, uint64_t block, uint64_t keepers);
 void wait_write(struct bufio_buffer *b, uint32_t nr_written);
-void wait_sole_holder(struct bufio_buffer *b);
+void wait_change(struct bufio_buffer *b, uint64_t state);
 void wait_free_event(struct bufio_client *c, uint64_t seq);
 void wait_free_wake(struct bufio_client *c);
+void wait_async_begin(struct bufio_client *c);
+void wait_async_end(struct bufio_client *c);
+void wait_async_all(struct bufio_client *c);
+
+/* stats.c */
+uint64_t stats_now_ns(void);
+void stats_latency(struct bufio_client *c, enum bufio_latency what, uint64_t since_ns);
+void stats_trace(struct bufio_client *c, enum bufio_trace_kind kind, uint64_t block, uint64_t nr,
+		 int result);
+
+/* fence.c: writes past the buffers against reads into them. */
+void fence_begin(struct bufio_client *c, struct fence *f);
+void fence_end(struct bufio_client *c, struct fence *f);
+bool fence_covers(struct bufio_client *c, uint64_t block);
+void fence_wait(struct bufio_client *c, uint64_t block);
 
 /* pool.c: memory and free descriptors. */
 int pool_create(struct bufio_client *c);
@@ -141,18 +224,42 @@ enum pool_want { POOL_REST, POOL_LIMIT };
 struct bufio_buffer *pool_get(struct bufio_client *c, enum pool_want want);
 void pool_put(struct bufio_buffer *b);
 void pool_put_cold(struct bufio_buffer *b);
-bool pool_is_over(struct bufio_client *c);
+struct bufio_buffer *pool_get_excess(struct bufio_client *c);
+bool pool_is_over(struct bufio_client *c, uint32_t nr);
+void pool_set_limits(struct bufio_client *c, uint32_t nr_cache, uint32_t nr_limit);
+void pool_set_minimum(struct bufio_client *c, uint32_t nr);
 
 /* cache.c: the index, holds and eviction. */
 struct bufio_buffer *cache_find_fast(struct bufio_client *c, uint64_t block);
+struct bufio_buffer *cache_look(struct bufio_client *c, uint64_t block,
+				struct bufio_buffer **ret_busy);
 struct bufio_buffer *cache_find(struct bufio_client *c, uint64_t block);
-struct bufio_buffer *cache_insert(struct bufio_buffer *b, uint64_t block, uint64_t state);
+struct bufio_buffer *cache_glance(struct bufio_client *c, uint64_t block);
+bool cache_is_absent(struct bufio_client *c, uint64_t block);
+struct bufio_buffer *cache_insert(struct bufio_buffer *b, uint64_t block, uint64_t state,
+				  uint64_t tag);
 struct bufio_buffer *cache_evict(struct bufio_client *c);
-int cache_alloc(struct bufio_client *c, bool wait, struct bufio_buffer **ret_buffer);
 bool cache_drop(struct bufio_buffer *b, uint64_t block, uint64_t allowed);
 void cache_read_done(struct bufio_buffer *b, int r);
 void cache_release(struct bufio_buffer *b);
-void cache_mark_dirty(struct bufio_buffer *b);
+void cache_release_tagged(struct bufio_buffer *b, uint64_t tag);
+void cache_redirty(struct bufio_client *c, uint32_t index);
+
+/* dirty.c: becoming dirty and clean. */
+void dirty_mark(struct bufio_buffer *b);
+void dirty_mark_in_doubt(struct bufio_buffer *b);
+void dirty_mark_range(struct bufio_buffer *b, size_t start, size_t end);
+uint64_t dirty_take_range(struct bufio_buffer *b, uint64_t state);
+void dirty_written(struct bufio_buffer *b);
+void dirty_write_failed(struct bufio_buffer *b);
+enum evict_why { EVICT_WRITTEN, EVICT_THROWN_AWAY };
+void dirty_evicted(struct bufio_buffer *b, enum evict_why why);
+void dirty_written_past(struct bufio_client *c);
+uint64_t dirty_count(const struct bufio_client *c);
+
+/* alloc.c: a buffer for a block that is to enter the cache. */
+enum alloc_wait { ALLOC_TRY, ALLOC_WAIT };
+int alloc_buffer(struct bufio_client *c, enum alloc_wait wait, struct bufio_buffer **ret_buffer);
 
 /* flush.c: the device's flush, shared. */
 enum flush_need { FLUSH_IF_WRITTEN, FLUSH_ALWAYS };
@@ -170,6 +277,8 @@ struct write_scope {
 	enum write_wait wait;
 };
 int writeback_scope(struct bufio_client *c, const struct write_scope *scope);
+int writeback_create(struct bufio_client *c);
+void writeback_destroy(struct bufio_client *c);
 
 /* background.c */
 int background_start(struct bufio_client *c);
@@ -177,5 +286,21 @@ void background_finish(struct bufio_client *c);
 enum background_what { BACKGROUND_LOOK, BACKGROUND_ALL };
 void background_kick(struct bufio_client *c, enum background_what what);
 uint32_t background_now_ms(void);
+
+/* read.c */
+#define READ_AGAIN 1 /* the block was part of a read ahead that failed */
+int read_wait(struct bufio_buffer *b);
+int read_new(struct bufio_client *c, uint64_t block, enum alloc_wait wait,
+	     struct bufio_buffer **ret_buffer);
+
+/* forget.c: visit what is cached of a range; it may be another block's by then. */
+typedef void cache_visit(struct bufio_buffer *b, uint64_t block, void *context);
+void each_cached(struct bufio_client *c, uint64_t block, uint64_t nr, cache_visit *visit,
+		 void *context);
+
+static inline bool is_range_bad(const struct bufio_client *c, uint64_t block, uint64_t nr)
+{
+	return block > c->nr_blocks || nr > c->nr_blocks - block;
+}
 
 #endif

@@ -27,6 +27,7 @@
 
 #define BATCH		64
 #define MIN_QUEUE_DEPTH 8u
+#define FLAG_IOPRIO	(1u << 1) /* IOCB_FLAG_IOPRIO, which libaio.h has not */
 
 struct aio_slot {
 	struct iocb iocb;
@@ -142,6 +143,10 @@ static void slot_prepare(struct aio_engine *a, struct aio_slot *slot, const stru
 		io_prep_pwritev(&slot->iocb, config->fd, w->iov, (int)w->nr_iov, offset);
 	if (is_durable(io))
 		slot->iocb.aio_rw_flags = RWF_DSYNC;
+	if (io->ioprio) {
+		slot->iocb.u.c.flags |= FLAG_IOPRIO;
+		slot->iocb.aio_reqprio = (short)io->ioprio;
+	}
 	slot->iocb.data = slot;
 }
 
@@ -192,7 +197,8 @@ static void batch_drop(struct aio_engine *a, struct aio_batch *b, struct aio_slo
 {
 	struct bufio_io *io = slot->io;
 
-	if (error == -EAGAIN)
+	/* A priority is refused to who may not have it, and by old kernels. */
+	if (error == -EAGAIN || (io->ioprio && (error == -EPERM || error == -EINVAL)))
 		error = slot_transfer(a, slot, io);
 	else if (maybe_durable_refused(io, error))
 		error = slot_durable_retry(a, slot, io);

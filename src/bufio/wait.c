@@ -55,18 +55,19 @@ uint64_t wait_while(struct bufio_buffer *b, uint64_t mask)
 	return s;
 }
 
-static bool is_pinned(struct bufio_buffer *b, uint64_t block)
+static bool is_kept(struct bufio_buffer *b, uint64_t block, uint64_t keepers)
 {
 	uint64_t s = atomic_load(&b->state);
 
-	return (s & ST_PINS) && (s & ST_DIRTY) && atomic_load(&b->block) == block;
+	return (s & keepers) && (s & ST_DIRTY) && atomic_load(&b->block) == block;
 }
 
-void wait_while_pinned(struct bufio_buffer *b, uint64_t block)
+/* Until the dirty block has none of the keepers: pins, or holds. */
+void wait_while_kept(struct bufio_buffer *b, uint64_t block, uint64_t keepers)
 {
 	struct wait_shard *w = wait_begin(b);
 
-	while (is_pinned(b, block))
+	while (is_kept(b, block, keepers))
 		pthread_cond_wait(&w->wake, &w->lock);
 	wait_end(w);
 }
@@ -81,11 +82,12 @@ void wait_write(struct bufio_buffer *b, uint32_t nr_written)
 	wait_end(w);
 }
 
-void wait_sole_holder(struct bufio_buffer *b)
+/* Until the state is another one; REF does not count. */
+void wait_change(struct bufio_buffer *b, uint64_t state)
 {
 	struct wait_shard *w = wait_begin(b);
 
-	while ((atomic_load(&b->state) & ST_HOLDS) > ST_HOLD)
+	while (((atomic_load(&b->state) ^ state) & ~ST_REF) == 0)
 		pthread_cond_wait(&w->wake, &w->lock);
 	wait_end(w);
 }
@@ -107,5 +109,29 @@ void wait_free_wake(struct bufio_client *c)
 	pthread_mutex_lock(&c->free_lock);
 	atomic_fetch_add(&c->free_seq, 1);
 	pthread_cond_broadcast(&c->free_wake);
+	pthread_mutex_unlock(&c->free_lock);
+}
+
+void wait_async_begin(struct bufio_client *c)
+{
+	pthread_mutex_lock(&c->free_lock);
+	c->nr_async++;
+	pthread_mutex_unlock(&c->free_lock);
+}
+
+/* The last touch of the client: destroy waits for it. */
+void wait_async_end(struct bufio_client *c)
+{
+	pthread_mutex_lock(&c->free_lock);
+	if (--c->nr_async == 0)
+		pthread_cond_broadcast(&c->free_wake);
+	pthread_mutex_unlock(&c->free_lock);
+}
+
+void wait_async_all(struct bufio_client *c)
+{
+	pthread_mutex_lock(&c->free_lock);
+	while (c->nr_async)
+		pthread_cond_wait(&c->free_wake, &c->free_lock);
 	pthread_mutex_unlock(&c->free_lock);
 }

@@ -376,8 +376,11 @@ static void step_move(struct thread *t, const struct instruction *i)
 	if (stamp != from->stamp)
 		home = i->block;
 	r = bufio_release_move(b, target);
-	if (r)
-		program_fail("move: %s", strerror(-r));
+	expect(t->run, r, "move");
+	if (r) {
+		bufio_release(b);
+		return;
+	}
 	to->stamp = stamp;
 	to->home = home;
 }
@@ -400,8 +403,9 @@ static void step_cross(struct thread *t, const struct instruction *i)
 		return;
 	}
 	r = bufio_release_move(b, target);
+	expect(t->run, r, "move");
 	if (r)
-		program_fail("move: %s", strerror(-r));
+		bufio_release(b);
 }
 
 /* Extents. */

@@ -33,11 +33,15 @@
  * An output is written only on success, except that a held buffer that could not be had
  * is set to NULL.  The library prints nothing and has no mutable global state.
  *
- * How many buffers a thread may hold: a call that needs a buffer while all are held or
- * pinned waits until one is released.  With N threads, each may hold (pins count) up to
- * limit_bytes / block_bytes / N buffers at once without a deadlock.  A call that finds every
- * buffer of the client held by its own caller waits for ever: the client does not know
- * whose a hold is, so -EDEADLK is reserved and not returned by this version.
+ * How many buffers a thread may hold (the hold rule): a call that needs a buffer while all are
+ * held, pinned or dirty waits until one can be had.  With N threads, each may hold (pins count)
+ * up to (limit_bytes / block_bytes - 1) / N buffers while it calls for another one, and none
+ * will wait for ever.  If the rule is broken such that every buffer is held by threads that
+ * all wait for one, the last of them gets -EDEADLK; this is told by the thread that took a hold,
+ * and where a buffer is held by several threads or pinned, it is not told.  If there is nothing to wait for
+ * but dirty buffers that the device refuses to take, again and again for some seconds, the call
+ * gets -ENOBUFS.
+ * A buffer has room for a million holds and 1023 pins at a time.
  *
  * The names are those of the Linux kernel's dm-bufio where the call exists there.
  */
@@ -53,6 +57,21 @@ extern "C" {
 
 struct bufio_client;
 struct bufio_buffer;
+
+/* What a tracing hook is told.  Hits are not traced: they are counted only. */
+enum bufio_trace_kind {
+	BUFIO_TRACE_READ,		/* a transfer completed; of a prefetch or extent, too */
+	BUFIO_TRACE_WRITE,
+	BUFIO_TRACE_FLUSH,		/* of the device; block and nr are 0 */
+	BUFIO_TRACE_WAIT,		/* a call begins to wait for a free buffer; block and nr are 0 */
+};
+
+struct bufio_trace {
+	enum bufio_trace_kind kind;
+	int result;			/* 0 or -errno */
+	uint64_t block, nr;		/* which blocks */
+	uint64_t ns;			/* CLOCK_MONOTONIC, now */
+};
 
 /*
  * Hooks of the client's owner; each may be NULL.  They run with no lock of the library
@@ -74,6 +93,15 @@ struct bufio_callbacks {
 
 	/* A write of this block failed; it stays dirty.  For messages and counters. */
 	void (*write_error)(void *context, uint64_t block, int error);
+
+	/*
+	 * b is about to be used for a block, which is not known yet; its aux is zero and nobody
+	 * else sees it.  The place to set up what aux has.  dm-bufio: alloc_callback.
+	 */
+	void (*alloc)(void *context, struct bufio_buffer *b);
+
+	/* Something happened; see struct bufio_trace.  Any thread; must be quick. */
+	void (*trace)(void *context, const struct bufio_trace *event);
 };
 
 struct bufio_options {
@@ -86,6 +114,8 @@ struct bufio_options {
 	size_t max_io_bytes;		/* adjoining blocks are merged up to this; 1 MiB */
 	const struct bufio_callbacks *callbacks;	/* must outlive the client; NULL */
 	void *callback_context;
+	size_t resize_bytes;		/* the most bufio_resize() may set limit_bytes to; 0: limit_bytes */
+	bool stable_writes;		/* never write a buffer while somebody holds it; false */
 };
 
 /* Fill in the defaults named above. */
@@ -122,6 +152,13 @@ int bufio_destroy(struct bufio_client *c);
 int bufio_read(struct bufio_client *c, uint64_t block, struct bufio_buffer **ret_buffer);
 
 /*
+ * The same with an I/O priority for the read, if there is one: ioprio_set(2)'s class << 13 | level.
+ * 0 is none.  A hint: where the engine or the kernel will not have it, the read goes without.
+ */
+int bufio_read_ioprio(struct bufio_client *c, uint64_t block, uint16_t ioprio,
+		      struct bufio_buffer **ret_buffer);
+
+/*
  * Hold a block that the caller will fill: like bufio_read() without the read.  The
  * contents are zero, or those of the cached block.  A buffer that is released by its last
  * holder without ever having been marked dirty is dropped: its invention is never cached.
@@ -136,17 +173,26 @@ int bufio_new(struct bufio_client *c, uint64_t block, struct bufio_buffer **ret_
 int bufio_get(struct bufio_client *c, uint64_t block, struct bufio_buffer **ret_buffer);
 
 /*
- * Start reading blocks [block, block + nr) that are not cached.  A hint: does not wait for
- * the device, skips what finds no free buffer, errors show up at the read that follows.
+ * Start reading blocks [block, block + nr) that are not cached, adjoining ones in one transfer.  A
+ * hint: does not wait for the device, stops where it finds no free buffer, errors show up at the
+ * read that follows.
  * Returns 0 or -ERANGE.
  */
 int bufio_prefetch(struct bufio_client *c, uint64_t block, uint64_t nr);
+int bufio_prefetch_ioprio(struct bufio_client *c, uint64_t block, uint64_t nr, uint16_t ioprio);
 
 /* Give a hold back.  data and buffer are no longer the caller's. */
 void bufio_release(struct bufio_buffer *b);
 
 /* The caller, who holds b, changed its contents.  Never blocks. */
 void bufio_mark_dirty(struct bufio_buffer *b);
+
+/*
+ * The caller changed only the bytes [start, end) of b: nothing else need be written.  Ranges add up
+ * to the smallest one that has them all; the device's sector and the alignment of memory widen it.
+ * Never blocks.  Returns 0 or -EINVAL for a range that is empty or ends behind the block.
+ */
+int bufio_mark_partial_dirty(struct bufio_buffer *b, size_t start, size_t end);
 
 /*
  * Keep b from being written until bufio_unpin(): waits until a write of it that is in
@@ -167,8 +213,9 @@ void bufio_unpin(struct bufio_buffer *b, bool dirty);
  *
  * Returns 0, or the error of the first write that failed or of the flush.  After a failed
  * write the buffer is still dirty; after a failed flush all that was written since the last
- * good flush is dirty again.  If a buffer of the latter kind had been evicted, its data may
- * be lost: then this and every later call returns the error until bufio_abandon().
+ * good flush is dirty again.  If a buffer of the latter kind had been evicted, or the data was
+ * written past the buffers (bufio_write_extent(), bufio_issue_zeroout()), it may be lost: then
+ * this and every later call returns the error until bufio_abandon().
  */
 int bufio_write_dirty_buffers(struct bufio_client *c);
 
@@ -193,16 +240,26 @@ int bufio_write_unpinned(struct bufio_client *c, uint64_t block, uint64_t nr);
  */
 int bufio_flush_written(struct bufio_client *c);
 
-/* Flush the device's own cache.  Says nothing of dirty buffers.  Returns 0 or -errno. */
+/*
+ * Flush the device's own cache: every write that completed before the call is durable.  Says
+ * nothing of dirty buffers, but for one thing: while a buffer whose write was undone by an earlier
+ * failed flush has not been written again, this returns that flush's error.  Blocks.
+ * Returns 0 or -errno.
+ */
 int bufio_issue_flush(struct bufio_client *c);
 
 /*
- * Release b and make its contents those of new_block, dirty; the cached new_block, if
- * any, is replaced.  If others hold b, it stays and new_block gets a copy.  new_block ==
- * b's block is mark_dirty and release.  Waits for holders of new_block.  Two crossed moves
- * do not deadlock.
+ * Release b and make its contents those of new_block, dirty; what new_block had, cached, dirty or
+ * on the device, is replaced.  Waits until all others have released and unpinned new_block; so
+ * the caller must not hold it himself.  Needs no buffer more than the one the caller holds.  Who
+ * reads new_block meanwhile gets the old contents or the new ones.  Moves of several threads to one
+ * block or across each other do not deadlock.
  *
- * On an error (-ERANGE, -ENOMEM) b is still held and unchanged.
+ * b's own block: if others hold it or it is dirty, it stays as it is; else it is dropped, and
+ * the device has what it had.  If new_block is b's block, this is mark_dirty and release.
+ *
+ * On an error (-ERANGE, -ENOMEM; where no buffer is free also -EDEADLK, -ENOBUFS or that of
+ * writing b's own block) b is still held and unchanged.
  */
 int bufio_release_move(struct bufio_buffer *b, uint64_t new_block);
 
@@ -250,8 +307,51 @@ int bufio_write_extent(struct bufio_client *c, uint64_t block, uint64_t nr,
 		       const struct iovec *iov, unsigned nr_iov,
 		       void (*done)(void *context, int result), void *context);
 
-/* Tell the device that blocks are unused.  The caller sees to it that none is cached. */
+/*
+ * Tell the device that blocks are unused: their contents become undefined.  Cached buffers are
+ * thrown away first, see bufio_discard_buffers().  Blocks.
+ * Returns 0, -EBUSY (one is held or pinned; the device was not told), -ERANGE, -EOPNOTSUPP or
+ * the device's error.
+ */
 int bufio_issue_discard(struct bufio_client *c, uint64_t block, uint64_t nr);
+
+/*
+ * Make blocks zero, on the device without writing them where it can; cached ones become zero
+ * and dirty.  Durable after bufio_write_dirty_buffers().  Blocks.
+ * Returns 0, -ERANGE, -ENOMEM or the device's error.
+ */
+int bufio_issue_zeroout(struct bufio_client *c, uint64_t block, uint64_t nr);
+
+/*
+ * Read, write or zero bytes of the device, through buffers: any offset and size within the whole
+ * blocks.  A write marks what it changed dirty; blocks it covers are not read.  Waits for the
+ * device; holds one buffer at a time.
+ *
+ * Returns 0, -ERANGE (nothing done), or bufio_read()'s errors; then what lies before the block
+ * that failed is done.
+ */
+int bufio_read_bytes(struct bufio_client *c, uint64_t offset_bytes, void *data, size_t size);
+int bufio_write_bytes(struct bufio_client *c, uint64_t offset_bytes, const void *data, size_t size);
+int bufio_zero_bytes(struct bufio_client *c, uint64_t offset_bytes, size_t size);
+
+/*
+ * Change cache_bytes and limit_bytes.  What is over the new limit is written and given back
+ * before the call returns; what is over cache_bytes in the background.
+ *
+ * Returns 0; -EINVAL for a limit below two blocks or above options.resize_bytes (or the
+ * limit_bytes of creation, if that is more), a cache larger than it, or one smaller than the
+ * minimum; -EBUSY or a write's error if buffers that are held, pinned or cannot be written are over
+ * the limit: both limits stand then, and these are given back when they are free.
+ */
+int bufio_resize(struct bufio_client *c, size_t cache_bytes, size_t limit_bytes);
+void bufio_get_limits(const struct bufio_client *c, size_t *ret_cache_bytes,
+		      size_t *ret_limit_bytes);
+
+/*
+ * Get the memory of nr buffers from the system now and keep it, 0 by default.
+ * Returns 0 or -EINVAL if cache_bytes has not so many.  dm-bufio: set_minimum_buffers.
+ */
+int bufio_set_minimum_buffers(struct bufio_client *c, uint64_t nr);
 
 /* Getters; b is held. */
 void *bufio_data(const struct bufio_buffer *b);		/* block_bytes, aligned to 4096 or the block */
@@ -262,19 +362,62 @@ unsigned bufio_block_bytes(const struct bufio_client *c);
 uint64_t bufio_nr_blocks(const struct bufio_client *c);	/* whole blocks of the device */
 struct bufio_engine *bufio_engine_of(const struct bufio_client *c);
 
+/* How long things took. */
+enum bufio_latency {
+	BUFIO_LATENCY_READ,		/* transfers from the device */
+	BUFIO_LATENCY_WRITE,
+	BUFIO_LATENCY_FLUSH,
+	BUFIO_LATENCY_WAIT,		/* for a free buffer */
+	BUFIO_NR_LATENCIES,
+};
+
+#define BUFIO_HISTOGRAM_BUCKETS 40
+
+struct bufio_histogram {
+	uint64_t count, total_ns;
+	uint64_t buckets[BUFIO_HISTOGRAM_BUCKETS];	/* i: 2^i <= ns < 2^(i + 1) */
+};
+
 struct bufio_stats {
-	uint64_t hits, misses;
-	uint64_t reads, read_blocks;		/* transfers and blocks */
-	uint64_t writes, written_blocks;
+	uint64_t hits, misses;			/* of read and get; hits are near, not exact */
+	uint64_t reads, read_blocks;		/* transfers and blocks; read ahead and extents, too */
+	uint64_t writes, written_blocks, written_bytes;
 	uint64_t read_errors, write_errors;
 	uint64_t flushes, flush_errors;
 	uint64_t evictions;
 	uint64_t waits;				/* for a free buffer */
 	uint64_t nr_buffers, peak_buffers;	/* in memory now, at most */
-	uint64_t nr_dirty, nr_held;
+	uint64_t nr_dirty, nr_held, nr_pinned;
+	struct bufio_histogram latency[BUFIO_NR_LATENCIES];
 };
 
+/* Since creation.  Looks at every buffer.  Any thread; counters may be torn against each other. */
 void bufio_get_stats(const struct bufio_client *c, struct bufio_stats *ret);
+
+/*
+ * The same as one JSON object: the counters by their names, and read_latency ... wait_latency
+ * with count, total_ns and below_ns, a list of [ns, how many took less, and at least half].
+ * Writes at most size bytes with the final 0.  Returns how long the text is, like snprintf().
+ */
+size_t bufio_stats_json(const struct bufio_client *c, char *text, size_t size);
+
+#define BUFIO_CALLER_NAME 256
+
+/* A buffer that somebody holds or has pinned. */
+struct bufio_held {
+	uint64_t block;
+	unsigned nr_holds, nr_pins;
+	const void *caller;		/* where read, new or get was called by who held it last */
+	const char *caller_name;	/* symbol or file + offset */
+};
+
+/*
+ * Call report (may be NULL) for each buffer that is held or pinned: who leaked what makes
+ * bufio_destroy() return -EBUSY.  report must not call the library.  Returns how many there are.
+ */
+uint64_t bufio_report_held(struct bufio_client *c,
+			   void (*report)(void *context, const struct bufio_held *held),
+			   void *context);
 
 #ifdef __cplusplus
 }

@@ -35,7 +35,8 @@ enum bufio_op {
  */
 struct bufio_io {
 	enum bufio_op op;
-	unsigned flags;			/* BUFIO_IO_* */
+	uint16_t flags;			/* BUFIO_IO_* */
+	uint16_t ioprio;		/* a hint: ioprio_set(2)'s class << 13 | level; 0: none */
 	uint64_t offset_bytes;		/* multiple of the engine's sector_bytes */
 	const struct iovec *iov;	/* every base and length: multiples of memory_align / sector_bytes */
 	unsigned nr_iov;		/* at most BUFIO_MAX_IOV */

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A buffer for a block that is to enter the cache: free, evicted, or waited for.
+ *
+ * Who waits is on a list, and every hold carries the tag of its thread.  So it can be told when
+ * waiting is in vain: all buffers are held by threads that wait themselves, or dirty with data
+ * that the device just refused.
+ */
+#include "client.h"
+#include <errno.h>
+#include <string.h>
+
+#define ROUNDS_REFUSED 5u /* with the pauses between them: about four seconds */
+
+/* A buffer from the reserve between rest and limit; it is to be given back soon. */
+static struct bufio_buffer *get_reserve(struct bufio_client *c)
+{
+	struct bufio_buffer *b = pool_get(c, POOL_LIMIT);
+
+	if (b)
+		background_kick(c, BACKGROUND_LOOK);
+	return b;
+}
+
+static struct bufio_buffer *try_alloc(struct bufio_client *c)
+{
+	struct bufio_buffer *b = pool_get(c, POOL_REST);
+
+	if (!b)
+		b = cache_evict(c);
+	/* After a resize: down to the limit first. */
+	while (b && pool_is_over(c, atomic_load(&c->nr_limit))) {
+		pool_put_cold(b);
+		b = cache_evict(c);
+	}
+	return b ? b : get_reserve(c);
+}
+
+/* Is every hold that of a thread on the list?  Told where one thread has all of them. */
+static bool is_held_by_waiters_locked(const struct bufio_client *c, uint64_t s)
+{
+	uint64_t holds = s & ST_HOLDS;
+
+	for (const struct free_waiter *w = c->waiters; w; w = w->next)
+		if (holds && holds * w->tag == (s & ST_TAG))
+			return true;
+	return false;
+}
+
+/*
+ * Returns 0 if a buffer may become free by itself.  refused: the device goes on refusing
+ * writes.  A waiter that got a buffer leaves the list under the lock
+ * before it enters it, so what we see belongs together.
+ */
+static int why_stuck(struct bufio_client *c, bool refused)
+{
+	uint32_t nr = atomic_load(&c->nr_touched);
+	int r = -EDEADLK;
+
+	pthread_mutex_lock(&c->free_lock);
+	for (uint32_t i = 0; i < nr; i++) {
+		uint64_t s = atomic_load(&c->buffers[i].state);
+
+		if (!(s & ST_VALID) || (s & (ST_READING | ST_WRITING))) {
+			r = 0;
+		} else if (!is_held_by_waiters_locked(c, s)) {
+			if (!refused || (s & (ST_HOLDS | ST_PINS)) || !(s & ST_DIRTY))
+				r = 0;
+			else
+				r = -ENOBUFS;
+		}
+		if (!r)
+			break;
+	}
+	pthread_mutex_unlock(&c->free_lock);
+	return r;
+}
+
+static void waiter_add(struct bufio_client *c, struct free_waiter *w)
+{
+	w->tag = thread_tag();
+	pthread_mutex_lock(&c->free_lock);
+	w->next = c->waiters;
+	c->waiters = w;
+	atomic_fetch_add(&c->free_waiters, 1);
+	pthread_mutex_unlock(&c->free_lock);
+}
+
+static void waiter_remove(struct bufio_client *c, struct free_waiter *w)
+{
+	struct free_waiter **link = &c->waiters;
+
+	pthread_mutex_lock(&c->free_lock);
+	while (*link != w)
+		link = &(*link)->next;
+	*link = w->next;
+	atomic_fetch_sub(&c->free_waiters, 1);
+	pthread_mutex_unlock(&c->free_lock);
+}
+
+static int wait_for_buffer(struct bufio_client *c, struct bufio_buffer **ret_buffer)
+{
+	uint64_t since = stats_now_ns(), failed = atomic_load(&c->rounds_failed);
+	struct free_waiter w;
+	int r = 0;
+
+	atomic_fetch_add(&c->stats.waits, 1);
+	waiter_add(c, &w);
+	for (;;) {
+		uint64_t seq = atomic_load(&c->free_seq);
+
+		r = why_stuck(c, atomic_load(&c->rounds_failing) >= ROUNDS_REFUSED &&
+					 atomic_load(&c->rounds_failed) != failed);
+		*ret_buffer = try_alloc(c);
+		if (*ret_buffer || r)
+			break;
+		background_kick(c, BACKGROUND_ALL);
+		wait_free_event(c, seq);
+	}
+	waiter_remove(c, &w);
+	stats_latency(c, BUFIO_LATENCY_WAIT, since);
+	return *ret_buffer ? 0 : r;
+}
+
+/*
+ * Returns 0 and a buffer the caller owns.  -EAGAIN: none is free and the caller does not
+ * wait.  -EDEADLK, -ENOBUFS: there is nothing to wait for.
+ */
+int alloc_buffer(struct bufio_client *c, enum alloc_wait wait, struct bufio_buffer **ret_buffer)
+{
+	struct bufio_buffer *b = try_alloc(c);
+	int r;
+
+	if (!b) {
+		r = wait == ALLOC_WAIT ? wait_for_buffer(c, &b) : -EAGAIN;
+		if (r)
+			return r;
+	}
+	if (c->aux_stride)
+		memset(c->aux + b->index * c->aux_stride, 0, c->aux_stride);
+	if (c->callbacks.alloc)
+		c->callbacks.alloc(c->options.callback_context, b);
+	*ret_buffer = b;
+	return 0;
+}
