@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What being durable costs, counted exactly: writes to the device, and flushes or durable writes. */
+#include "image.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "log.h"
+
+static struct bufio_engine *mem, *record;
+static struct fs *fs;
+
+static void setup(void)
+{
+	struct mkfs_options m = {.uuid = {5}, .hash_seed = 3};
+	struct fs_options o;
+	struct geometry g;
+
+	ck_assert_int_eq(bufio_engine_mem_create(64 << 20, 512, &mem), 0);
+	ck_assert_int_eq(bufio_engine_record_create(mem, &record), 0);
+	ck_assert_int_eq(mkfs_format(record, &m, &g), 0);
+	fs_options_init(&o);
+	o.commit_ms = 0;
+	ck_assert_int_eq(fs_mount(record, &o, &fs), 0);
+}
+
+static void teardown(void)
+{
+	ck_assert_int_eq(fs_unmount(fs), 0);
+	bufio_engine_destroy(record);
+}
+
+static void count_from_here(void)
+{
+	bufio_engine_record_clear(record);
+}
+
+static void expect(unsigned writes, unsigned flushes)
+{
+	struct bufio_record_counts c;
+
+	bufio_engine_record_counts(record, &c);
+	ck_assert_uint_eq(c.writes, writes);
+	ck_assert_uint_eq(c.flushes + c.durable_writes, flushes);
+	bufio_engine_record_clear(record);
+}
+
+static uint64_t make(const char *name, uint32_t mode)
+{
+	const struct fs_new what = {.mode = mode};
+	struct fs_attr a;
+
+	ck_assert_int_eq(fs_make(fs, INODE_ROOT, name, &what, &a), 0);
+	return a.ino;
+}
+
+static void write_at(uint64_t ino, uint64_t offset, size_t size)
+{
+	void *data = malloc(size);
+
+	memset(data, 'x', size);
+	ck_assert_int_eq(fs_write(fs, ino, offset, data, size), (ssize_t)size);
+	free(data);
+}
+
+static void sync_file(uint64_t ino)
+{
+	ck_assert_int_eq(fs_fsync(fs, ino, false), 0);
+}
+
+START_TEST(append_and_fsync_is_one_write)
+{
+	uint64_t ino = make("log", S_IFREG | 0600);
+
+	write_at(ino, 0, 4096);
+	sync_file(ino);
+	count_from_here();
+	for (unsigned k = 1; k < 50; k++) {
+		write_at(ino, k * 4096, 4096);
+		sync_file(ino);
+		expect(1, 1);
+	}
+}
+END_TEST
+
+START_TEST(small_append_and_fsync_is_one_write)
+{
+	uint64_t ino = make("log", S_IFREG | 0600);
+
+	for (unsigned k = 0; k < 200; k++) {
+		count_from_here();
+		write_at(ino, k * 100, 100);
+		sync_file(ino);
+		expect(1, 1);
+	}
+}
+END_TEST
+
+/* What editors do. */
+START_TEST(replace_by_rename_is_two_writes)
+{
+	make("file", S_IFREG | 0600);
+	sync_file(INODE_ROOT);
+	count_from_here();
+	for (unsigned k = 0; k < 20; k++) {
+		uint64_t ino = make("file.new", S_IFREG | 0600);
+
+		write_at(ino, 0, 4096);
+		sync_file(ino);
+		ck_assert_int_eq(fs_rename(fs, INODE_ROOT, "file.new", INODE_ROOT, "file", 0), 0);
+		sync_file(INODE_ROOT);
+		expect(2, 2);
+		fs_forget(fs, ino, 1);
+	}
+}
+END_TEST
+
+START_TEST(change_of_names_and_fsync_of_the_directory_is_one_write)
+{
+	const struct fs_new link = {.mode = S_IFLNK | 0777, .target = "there"};
+	struct fs_attr a;
+
+	count_from_here();
+	make("dir", S_IFDIR | 0700);
+	sync_file(INODE_ROOT);
+	expect(1, 1);
+	ck_assert_int_eq(fs_make(fs, INODE_ROOT, "link", &link, &a), 0);
+	sync_file(INODE_ROOT);
+	expect(1, 1);
+	ck_assert_int_eq(fs_rename(fs, INODE_ROOT, "link", INODE_ROOT, "other", 0), 0);
+	sync_file(INODE_ROOT);
+	expect(1, 1);
+	ck_assert_int_eq(fs_unlink(fs, INODE_ROOT, "other"), 0);
+	sync_file(INODE_ROOT);
+	expect(1, 1);
+	ck_assert_int_eq(fs_rmdir(fs, INODE_ROOT, "dir"), 0);
+	sync_file(INODE_ROOT);
+	expect(1, 1);
+}
+END_TEST
+
+START_TEST(overwrite_in_place_and_fdatasync_is_one_write)
+{
+	uint64_t ino = make("data", S_IFREG | 0600);
+
+	write_at(ino, 0, 1 << 20);
+	sync_file(ino);
+	ck_assert_int_eq(log_checkpoint(fs->log), 0);
+	count_from_here();
+	for (unsigned k = 0; k < 20; k++) {
+		write_at(ino, k * 4096, 8 * 4096);
+		ck_assert_int_eq(fs_fsync(fs, ino, true), 0);
+		expect(1, 1);
+	}
+}
+END_TEST
+
+START_TEST(fsync_with_nothing_dirty_costs_nothing)
+{
+	uint64_t ino = make("file", S_IFREG | 0600);
+
+	write_at(ino, 0, 100000);
+	sync_file(ino);
+	count_from_here();
+	sync_file(ino);
+	sync_file(INODE_ROOT);
+	ck_assert_int_eq(fs_fsync(fs, ino, true), 0);
+	ck_assert_int_eq(fs_sync(fs), 0);
+	ck_assert_int_eq(fs_sync(fs), 0);
+	bufio_engine_record_clear(record);
+	ck_assert_int_eq(fs_sync(fs), 0);
+	expect(0, 0);
+}
+END_TEST
+
+/* fdatasync() need not write what only tells when. */
+START_TEST(times_are_left_out_by_fdatasync)
+{
+	uint64_t ino = make("file", S_IFREG | 0600);
+	struct fs_attr a = {.mtime = {.tv_sec = 5}};
+
+	write_at(ino, 0, 5000);
+	sync_file(ino);
+	count_from_here();
+	ck_assert_int_eq(fs_setattr(fs, ino, &a, FS_SET_MTIME, &a), 0);
+	ck_assert_int_eq(fs_fsync(fs, ino, true), 0);
+	expect(0, 0);
+	sync_file(ino);
+	expect(1, 1);
+	a.mode = 0640;
+	ck_assert_int_eq(fs_setattr(fs, ino, &a, FS_SET_MODE, &a), 0);
+	ck_assert_int_eq(fs_fsync(fs, ino, true), 0);
+	expect(1, 1);
+}
+END_TEST
+
+START_TEST(much_new_data_is_written_flushed_and_committed)
+{
+	uint64_t ino = make("file", S_IFREG | 0600);
+
+	sync_file(INODE_ROOT);
+	count_from_here();
+	write_at(ino, 0, 512 * 1024);
+	sync_file(ino);
+	expect(2, 2);
+}
+END_TEST
+
+/* Threads that append and sync; who comes while a commit runs shares the next. */
+#define NR_THREADS 16
+#define NR_ROUNDS  20
+
+static pthread_barrier_t barrier;
+
+static void *appender(void *argument)
+{
+	uint64_t ino = *(uint64_t *)argument;
+
+	for (unsigned k = 0; k < NR_ROUNDS; k++) {
+		pthread_barrier_wait(&barrier);
+		write_at(ino, k * 4096, 4096);
+		pthread_barrier_wait(&barrier);
+		sync_file(ino);
+	}
+	return NULL;
+}
+
+START_TEST(sixteen_appenders_share_commits)
+{
+	struct bufio_record_counts c;
+	pthread_t threads[NR_THREADS];
+	uint64_t inos[NR_THREADS];
+	char name[16];
+
+	pthread_barrier_init(&barrier, NULL, NR_THREADS);
+	for (unsigned k = 0; k < NR_THREADS; k++) {
+		snprintf(name, sizeof(name), "%u", k);
+		inos[k] = make(name, S_IFREG | 0600);
+	}
+	sync_file(INODE_ROOT);
+	count_from_here();
+	for (unsigned k = 0; k < NR_THREADS; k++)
+		ck_assert_int_eq(pthread_create(&threads[k], NULL, appender, &inos[k]), 0);
+	for (unsigned k = 0; k < NR_THREADS; k++)
+		pthread_join(threads[k], NULL);
+	bufio_engine_record_counts(record, &c);
+	ck_assert_uint_le(c.flushes + c.durable_writes, 2 * NR_ROUNDS);
+	pthread_barrier_destroy(&barrier);
+}
+END_TEST
+
+/* Checkpoints are counted apart: two flushes for half a log. */
+START_TEST(checkpoints_are_rare)
+{
+	uint64_t ino = make("log", S_IFREG | 0600), nr_fsyncs = 0, log_bytes;
+	struct bufio_record_counts c;
+
+	log_bytes = (uint64_t)fs->geo.log_blocks << fs->geo.block_shift;
+	count_from_here();
+	do {
+		write_at(ino, nr_fsyncs++ * 4096, 4096);
+		sync_file(ino);
+		bufio_engine_record_counts(record, &c);
+	} while (c.durable_writes == nr_fsyncs);
+	ck_assert_uint_ge(nr_fsyncs * 8192, log_bytes / 2);
+	ck_assert_uint_le(c.flushes + c.durable_writes, nr_fsyncs + 2);
+}
+END_TEST
+
+int main(void)
+{
+	TCase *tc = tcase_create("cost");
+	TCase *const cases[] = {tc, NULL};
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, append_and_fsync_is_one_write);
+	tcase_add_test(tc, small_append_and_fsync_is_one_write);
+	tcase_add_test(tc, replace_by_rename_is_two_writes);
+	tcase_add_test(tc, change_of_names_and_fsync_of_the_directory_is_one_write);
+	tcase_add_test(tc, overwrite_in_place_and_fdatasync_is_one_write);
+	tcase_add_test(tc, fsync_with_nothing_dirty_costs_nothing);
+	tcase_add_test(tc, times_are_left_out_by_fdatasync);
+	tcase_add_test(tc, much_new_data_is_written_flushed_and_committed);
+	tcase_add_test(tc, sixteen_appenders_share_commits);
+	tcase_add_test(tc, checkpoints_are_rare);
+	return image_run("cost", cases);
+}
