@@ -73,6 +73,7 @@ int show_super(struct image *im, struct json_object **ret)
 			       json_name(s->label, strnlen((const char *)s->label, LABEL_MAX)));
 	json_object_object_add(o, "clean", json_object_new_boolean(state & SUPER_CLEAN));
 	json_object_object_add(o, "errors", json_object_new_boolean(state & SUPER_ERRORS));
+	json_object_object_add(o, "replayed", json_object_new_boolean(state & SUPER_REPLAYED));
 	json_object_object_add(o, "other_copy_bad", json_object_new_boolean(im->copy_bad));
 	json_put_u64(o, "seq", le64_get(s->head.seq));
 	put_hex(o, "compat", le64_get(s->compat));

@@ -203,6 +203,8 @@ static void check_past(struct scan *s, uint64_t nr_blocks)
 	enum map_cut how = MAP_KEEP_UNWRITTEN;
 	uint64_t past;
 
+	if (le32_get(s->d.state) & INODE_STATE_TRUNCATE && s->c->crashed)
+		return;
 	if (le32_get(s->d.state) & INODE_STATE_TRUNCATE) {
 		if (!flaw(s, FIX_SAFE, "truncate-pending", "a truncation was not finished"))
 			return;

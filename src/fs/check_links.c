@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Pass 4: link counts as many as there are names; inodes that lost their last name and were still
- * open are freed.
+ * Pass 4: link counts as many as there are names; inodes without any are freed, unless a crash left them, as
+ * it may when they were open.
  */
 #include "check_priv.h"
 
@@ -65,9 +65,10 @@ static int free_inode(struct check *c, uint64_t ino, struct note *n)
 
 static int check_orphan(struct check *c, uint64_t ino, struct note *n)
 {
+	if (c->crashed)
+		return 0;
 	if (problem(c, FIX_DERIVED, "orphan-inode", (struct at){.ino = ino},
-		    "inode %" PRIu64 " has no name and no link%s; freed", ino,
-		    c->was_clean ? "" : " (it was open)"))
+		    "inode %" PRIu64 " has no name and no link; freed", ino))
 		return free_inode(c, ino, n);
 	return 0;
 }

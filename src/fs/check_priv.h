@@ -113,6 +113,7 @@ struct check {
 	struct bufio_engine
 		*overlay; /* what a replay would give, for a check that writes nothing */
 	bool was_clean;
+	bool crashed; /* orphans are the next mount's to free, and no fault */
 	struct check_group *groups;
 	struct vec dirs;   /* struct check_dir */
 	struct vec remaps; /* struct remap */

@@ -108,10 +108,16 @@ static void forget_times(struct disk_super *s)
 	s->made_time = s->mount_time = s->write_time = s->check_time = le64_make(0);
 }
 
-/* Does the other one describe another filesystem, or another state of this one? */
-static bool supers_differ(const struct disk_super *a, const struct disk_super *b)
+/*
+ * Does the copy describe another filesystem, or another state of this one?  An older state it may: block 0 is
+ * written first, and a crash keeps the copy from being written until the next update.
+ */
+static bool supers_differ(const struct disk_super *first, const struct disk_super *copy)
 {
-	struct disk_super x = *a, y = *b;
+	struct disk_super x = *first, y = *copy;
+
+	if (le64_get(copy->head.seq) < le64_get(first->head.seq))
+		return memcmp(x.uuid, y.uuid, sizeof(x.uuid)) != 0;
 
 	forget_times(&x);
 	forget_times(&y);
@@ -145,7 +151,7 @@ static void check_fields(struct check *c)
 	if (state & SUPER_ERRORS)
 		problem(c, FIX_SAFE, "errors-recorded", (struct at){0},
 			"the filesystem has recorded %u errors", le32_get(s->error_count));
-	if (state & ~(SUPER_CLEAN | SUPER_ERRORS))
+	if (state & ~(SUPER_CLEAN | SUPER_ERRORS | SUPER_REPLAYED))
 		problem(c, FIX_SAFE, "super-state", (struct at){0},
 			"the state in the superblock is 0x%x", state);
 	if (s->label[LABEL_MAX] || s->mounted_at[sizeof(s->mounted_at) - 1]) {
@@ -238,6 +244,7 @@ static int take(struct check *c, const struct found *f)
 	c->fs.hash_seed = le64_get(f->super.hash_seed);
 	c->fs.crc_seed = crc32c(0, f->super.uuid, sizeof(f->super.uuid));
 	c->was_clean = le32_get(f->super.state) & SUPER_CLEAN;
+	c->crashed = c->overlay || le32_get(f->super.state) & SUPER_REPLAYED;
 	return 0;
 }
 
@@ -271,6 +278,7 @@ int check_super_open(struct check *c)
 int check_super_close(struct check *c)
 {
 	struct disk_super *s = &c->super;
+	uint32_t replayed = le32_get(s->state) & SUPER_REPLAYED;
 	int r;
 
 	if (!check_writes(c))
@@ -279,12 +287,12 @@ int check_super_close(struct check *c)
 	if (r < 0)
 		return r;
 	if (check_all_mended(c)) {
-		s->state = le32_make(SUPER_CLEAN);
+		s->state = le32_make(SUPER_CLEAN | replayed);
 		s->error_count = s->mount_count = le32_make(0);
 		s->first_error = s->last_error = (struct disk_error){0};
 		s->check_time = time_encode(fs_now());
 	} else {
-		s->state = le32_make(SUPER_ERRORS);
+		s->state = le32_make(SUPER_ERRORS | replayed);
 	}
 	return store_supers(c);
 }

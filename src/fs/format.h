@@ -105,6 +105,7 @@ static_assert(sizeof(struct disk_head) == 32, "FORMAT.md section 1");
 
 #define SUPER_CLEAN  (1u << 0)
 #define SUPER_ERRORS (1u << 1)
+#define SUPER_REPLAYED (1u << 2)
 
 #define INCOMPAT_LOG   (UINT64_C(1) << 0)
 #define INCOMPAT_KNOWN INCOMPAT_LOG /* what this version can mount */

@@ -146,7 +146,7 @@ uint64_t log_last_seq(struct log *l)
 
 bool log_is_live(struct log *l, uint64_t block)
 {
-	return live_has(&l->live, block);
+	return live_set_has(&l->live, block);
 }
 
 bool log_wants_checkpoint(const struct log *l)
@@ -171,7 +171,7 @@ void log_destroy(struct log *l)
 		return;
 	transaction_finish(&l->closed);
 	transaction_finish(&l->open);
-	live_finish(&l->live);
+	live_set_finish(&l->live);
 	pthread_mutex_destroy(&l->join_lock);
 	pthread_mutex_destroy(&l->lock);
 	pthread_cond_destroy(&l->done);
@@ -225,7 +225,7 @@ int log_start(struct fs *fs)
 	pthread_mutex_init(&l->join_lock, NULL);
 	pthread_mutex_init(&l->lock, NULL);
 	pthread_cond_init(&l->done, NULL);
-	live_init(&l->live);
+	live_set_init(&l->live);
 	r = choose_seq(fs, &l->open.seq);
 	if (r == 0) {
 		atomic_store(&l->tail_seq, l->open.seq);

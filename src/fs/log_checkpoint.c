@@ -194,7 +194,7 @@ int checkpoint_busy(struct log *l)
 				log_abort(l, r);
 			return r;
 		}
-		live_clear(&l->live);
+		live_set_clear(&l->live);
 	}
 	l->empty = true;
 	l->head = l->tail = head;

@@ -142,7 +142,7 @@ static int gather(struct log *l, struct making *m)
 	m->data_home = !few;
 	add_joined(l, m);
 	r = add_data(l, m, few);
-	return r < 0 ? r : live_reserve(&l->live, m->nr);
+	return r < 0 ? r : live_set_reserve(&l->live, m->nr);
 }
 
 /* Find room for the record.  -EAGAIN: there is none before a checkpoint; -EFBIG: never. */
@@ -199,7 +199,7 @@ static int make(struct log *l, struct making *m)
 	at.tail_offset = l->empty ? m->offset : l->tail;
 	record_build(l->fs, &at, m->images, m->nr, l->record);
 	for (size_t i = 0; i < m->nr; i++)
-		live_add(&l->live, m->images[i].block);
+		live_set_add(&l->live, m->images[i].block);
 	return 0;
 }
 

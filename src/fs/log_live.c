@@ -9,12 +9,12 @@
 
 #define MIN_SLOTS 256u
 
-void live_init(struct live_set *s)
+void live_set_init(struct live_set *s)
 {
 	pthread_mutex_init(&s->lock, NULL);
 }
 
-void live_finish(struct live_set *s)
+void live_set_finish(struct live_set *s)
 {
 	pthread_mutex_destroy(&s->lock);
 	free(s->slots);
@@ -46,7 +46,7 @@ static int grow(struct live_set *s, size_t nr_slots)
 	return 0;
 }
 
-int live_reserve(struct live_set *s, size_t nr)
+int live_set_reserve(struct live_set *s, size_t nr)
 {
 	size_t want;
 	int r = 0;
@@ -61,7 +61,7 @@ int live_reserve(struct live_set *s, size_t nr)
 	return r;
 }
 
-void live_add(struct live_set *s, uint64_t block)
+void live_set_add(struct live_set *s, uint64_t block)
 {
 	uint64_t *slot;
 
@@ -73,7 +73,7 @@ void live_add(struct live_set *s, uint64_t block)
 	pthread_mutex_unlock(&s->lock);
 }
 
-bool live_has(struct live_set *s, uint64_t block)
+bool live_set_has(struct live_set *s, uint64_t block)
 {
 	bool has;
 
@@ -85,7 +85,7 @@ bool live_has(struct live_set *s, uint64_t block)
 	return has;
 }
 
-void live_clear(struct live_set *s)
+void live_set_clear(struct live_set *s)
 {
 	pthread_mutex_lock(&s->lock);
 	if (s->nr)

@@ -18,13 +18,13 @@ struct live_set {
 	_Atomic size_t nr; /* changed under lock; 0 is looked for without */
 };
 
-void live_init(struct live_set *s);
-void live_finish(struct live_set *s);
+void live_set_init(struct live_set *s);
+void live_set_finish(struct live_set *s);
 
-/* Room for nr more, so that live_add() cannot fail.  0 or -ENOMEM. */
-int live_reserve(struct live_set *s, size_t nr);
-void live_add(struct live_set *s, uint64_t block);
-bool live_has(struct live_set *s, uint64_t block);
-void live_clear(struct live_set *s);
+/* Room for nr more, so that live_set_add() cannot fail.  0 or -ENOMEM. */
+int live_set_reserve(struct live_set *s, size_t nr);
+void live_set_add(struct live_set *s, uint64_t block);
+bool live_set_has(struct live_set *s, uint64_t block);
+void live_set_clear(struct live_set *s);
 
 #endif

@@ -188,7 +188,7 @@ static int retire(struct fs *fs, struct bufio_engine *e, const struct log_scan *
 	if (r < 0)
 		return r;
 	d->incompat = le64_make(le64_get(d->incompat) & ~INCOMPAT_LOG);
-	d->state = le32_make(state | SUPER_CLEAN);
+	d->state = le32_make(state | SUPER_CLEAN | SUPER_REPLAYED);
 	return super_store(e, &fs->geo, d);
 }
 

@@ -137,7 +137,7 @@ static int mark_clean(struct fs *fs)
 {
 	struct disk_super *d = &fs->super;
 
-	d->state = le32_make(le32_get(d->state) | SUPER_CLEAN);
+	d->state = le32_make((le32_get(d->state) | SUPER_CLEAN) & ~SUPER_REPLAYED);
 	d->incompat = le64_make(le64_get(d->incompat) & ~INCOMPAT_LOG);
 	return super_write(fs);
 }

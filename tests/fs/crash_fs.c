@@ -1,0 +1,578 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* See crash_fs.h. */
+#include "crash_fs.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "fsck.h"
+#include "open.h"
+#include "super.h"
+
+#define BLOCK_BYTES 1024u
+#define SECTOR	    512u
+
+/* Trees */
+
+struct snapshot_file {
+	char *path;
+	char *line; /* type, mode, links, size, target */
+	uint64_t ino, size;
+	char *data; /* of a regular file */
+};
+
+struct snapshot {
+	struct snapshot_file *files; /* in order of readdir; names decide */
+	size_t nr, max;
+};
+
+static struct snapshot_file *add_file(struct snapshot *s)
+{
+	if (s->nr == s->max) {
+		s->max = s->max ? s->max * 2 : 16;
+		s->files = reallocarray(s->files, s->max, sizeof(*s->files));
+		ck_assert_ptr_nonnull(s->files);
+	}
+	s->files[s->nr] = (struct snapshot_file){0};
+	return &s->files[s->nr++];
+}
+
+static void snapshot_free(struct snapshot *s)
+{
+	for (size_t i = 0; i < s->nr; i++) {
+		free(s->files[i].path);
+		free(s->files[i].line);
+		free(s->files[i].data);
+	}
+	free(s->files);
+	free(s);
+}
+
+struct names {
+	char name[64][256];
+	unsigned nr;
+};
+
+static int take_name(void *context, const struct fs_dirent *d)
+{
+	struct names *n = context;
+
+	if (strcmp(d->name, ".") != 0 && strcmp(d->name, "..") != 0) {
+		ck_assert_uint_lt(n->nr, 64);
+		snprintf(n->name[n->nr++], sizeof(n->name[0]), "%s", d->name);
+	}
+	return 0;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+static int walk_file(struct fs *fs, const struct fs_attr *a, const char *path, struct snapshot *s)
+{
+	struct snapshot_file *f = add_file(s);
+	char target[4096] = "";
+	ssize_t n;
+
+	f->path = strdup(path);
+	f->ino = a->ino;
+	f->size = S_ISREG(a->mode) ? a->size : 0;
+	if (S_ISLNK(a->mode)) {
+		n = fs_readlink(fs, a->ino, target, sizeof(target));
+		if (n < 0)
+			return (int)n;
+		target[n < 40 ? n : 40] = '\0';
+	}
+	if (asprintf(&f->line, "%o links %u size %llu %s", a->mode, a->nlink,
+		     (unsigned long long)(S_ISDIR(a->mode) ? 0 : a->size), target) < 0)
+		return -ENOMEM;
+	if (!f->size)
+		return 0;
+	f->data = malloc(f->size);
+	n = fs_read(fs, a->ino, 0, f->data, f->size);
+	return n < 0 ? (int)n : (uint64_t)n == f->size ? 0 : -EIO;
+}
+
+static int walk_dir(struct fs *fs, uint64_t dir, const char *path, struct snapshot *s)
+{
+	struct names names = {.nr = 0};
+	struct fs_attr a;
+	char sub[1024];
+	int r;
+
+	r = fs_readdir(fs, dir, 0, take_name, &names);
+	if (r < 0)
+		return r;
+	qsort(names.name, names.nr, sizeof(names.name[0]), compare_names);
+	for (unsigned i = 0; i < names.nr && r == 0; i++) {
+		r = fs_lookup(fs, dir, names.name[i], &a);
+		if (r < 0)
+			return r;
+		snprintf(sub, sizeof(sub), "%s/%s", path, names.name[i]);
+		r = walk_file(fs, &a, sub, s);
+		if (r == 0 && S_ISDIR(a.mode))
+			r = walk_dir(fs, a.ino, sub, s);
+		fs_forget(fs, a.ino, 1);
+	}
+	return r;
+}
+
+static int snapshot_take(struct fs *fs, struct snapshot **ret)
+{
+	struct snapshot *s = calloc(1, sizeof(*s));
+	int r = walk_dir(fs, INODE_ROOT, "", s);
+
+	*ret = s;
+	return r;
+}
+
+static bool same_names(const struct snapshot *a, const struct snapshot *b)
+{
+	if (a->nr != b->nr)
+		return false;
+	for (size_t i = 0; i < a->nr; i++) {
+		if (strcmp(a->files[i].path, b->files[i].path) != 0 ||
+		    strcmp(a->files[i].line, b->files[i].line) != 0)
+			return false;
+	}
+	return true;
+}
+
+static const struct snapshot_file *find_ino(const struct snapshot *s, uint64_t ino)
+{
+	for (size_t i = 0; i < s->nr; i++)
+		if (s->files[i].ino == ino)
+			return &s->files[i];
+	return NULL;
+}
+
+static size_t sector_size(const struct snapshot_file *f, uint64_t at)
+{
+	return f->size - at < SECTOR ? f->size - at : SECTOR;
+}
+
+/* May this sector be what it is?  Steps first to last may each have written it. */
+static bool sector_fits(const struct world *w, const struct snapshot_file *f, uint64_t at,
+			unsigned first, unsigned last)
+{
+	size_t n = sector_size(f, at);
+
+	for (unsigned k = first; k <= last; k++) {
+		const struct snapshot_file *g = find_ino(w->steps[k], f->ino);
+
+		if (g && g->size >= at + n && !memcmp(f->data + at, g->data + at, n))
+			return true;
+	}
+	return false;
+}
+
+/* Data of the found tree against that of step k. */
+static bool same_data(const struct world *w, const struct snapshot *found, unsigned k,
+		      unsigned first, unsigned last)
+{
+	for (size_t i = 0; i < found->nr; i++) {
+		const struct snapshot_file *f = &found->files[i], *g = &w->steps[k]->files[i];
+
+		if (!f->size || !memcmp(f->data, g->data, f->size))
+			continue;
+		if (!w->in_place)
+			return false;
+		for (uint64_t at = 0; at < f->size; at += SECTOR)
+			if (memcmp(f->data + at, g->data + at, sector_size(f, at)) != 0 &&
+			    !sector_fits(w, f, at, first, last))
+				return false;
+	}
+	return true;
+}
+
+static void snapshot_print(const struct snapshot *s, const char *title)
+{
+	fprintf(stderr, "%s:\n", title);
+	for (size_t i = 0; i < s->nr; i++) {
+		const struct snapshot_file *f = &s->files[i];
+
+		fprintf(stderr, "  %s (%llu): %s", f->path, (unsigned long long)f->ino, f->line);
+		for (uint64_t at = 0; at < f->size; at += SECTOR)
+			fprintf(stderr, " %02x", (unsigned char)f->data[at]);
+		fprintf(stderr, "\n");
+	}
+}
+
+/* Making a world */
+
+void world_init(struct world *w, uint64_t size_bytes, uint64_t log_bytes)
+{
+	const struct mkfs_options m = {.block_bytes = BLOCK_BYTES,
+				       .log_bytes = log_bytes,
+				       .nr_inodes = 64,
+				       .uuid = {9},
+				       .hash_seed = 1};
+	struct geometry g;
+
+	*w = (struct world){.name = "world"};
+	ck_assert_int_eq(bufio_engine_mem_create(size_bytes, 512, &w->mem), 0);
+	ck_assert_int_eq(bufio_engine_record_create(w->mem, &w->record), 0);
+	ck_assert_int_eq(mkfs_format(w->record, &m, &g), 0);
+	fs_options_init(&w->options);
+	w->options.commit_ms = 0;
+	w->options.atime = FS_ATIME_NEVER;
+	w->options.cache_bytes = 1 << 20;
+	ck_assert_int_eq(fs_mount(w->record, &w->options, &w->fs), 0);
+}
+
+static void take_step(struct world *w)
+{
+	ck_assert_int_eq(snapshot_take(w->fs, &w->steps[w->nr_steps]), 0);
+	bufio_engine_record_mark(w->record, w->nr_steps);
+}
+
+void world_begin(struct world *w)
+{
+	ck_assert_int_eq(fs_sync(w->fs), 0);
+	w->base = crash_copy(w->mem);
+	bufio_engine_record_clear(w->record);
+	w->nr_steps = 0;
+	take_step(w);
+}
+
+void world_step(struct world *w, bool durable)
+{
+	ck_assert_uint_lt(w->nr_steps + 1, WORLD_MAX_STEPS);
+	w->nr_steps++;
+	w->durable[w->nr_steps] = durable ? w->nr_steps : w->durable[w->nr_steps - 1];
+	take_step(w);
+}
+
+/* Cutting it */
+
+static void fail_image(const struct world *w, struct crash *c, const char *what)
+{
+	fprintf(stderr, "%s: %s\n", w->name, what);
+	if (c)
+		crash_print(c, stderr);
+	for (unsigned k = 0; k <= w->nr_steps; k++) {
+		char title[64];
+
+		snprintf(title, sizeof(title), "after step %u (durable: %u)", k, w->durable[k]);
+		snapshot_print(w->steps[k], title);
+	}
+	ck_abort_msg("%s: %s", w->name, what);
+}
+
+static void print_problem(void *context, const struct check_problem *p)
+{
+	fprintf(stderr, "check: %s: %s\n", p->code, p->text);
+}
+
+static void check_image(const struct world *w, struct crash *c, struct bufio_engine *e,
+			const char *when)
+{
+	const struct check_options o = {
+		.mode = CHECK_REPORT, .cache_bytes = 1 << 20, .problem = print_problem};
+	struct check_result result;
+	int r = check_fs(e, &o, &result);
+
+	if (r < 0 || result.problems)
+		fail_image(w, c, when);
+}
+
+static void compare_tree(const struct world *w, struct crash *c, struct fs *fs, unsigned mark)
+{
+	unsigned first = w->durable[mark], last = mark < w->nr_steps ? mark + 1 : mark;
+	struct snapshot *found;
+
+	if (snapshot_take(fs, &found) < 0)
+		fail_image(w, c, "the tree cannot be read");
+	for (unsigned k = first; k <= last; k++) {
+		if (same_names(found, w->steps[k]) && same_data(w, found, k, first, last)) {
+			snapshot_free(found);
+			return;
+		}
+	}
+	fprintf(stderr, "expected: step %u to %u\n", first, last);
+	snapshot_print(found, "found");
+	fail_image(w, c, "the tree is of no step that it may be of");
+}
+
+/* Work on what was recovered, and leave it in order. */
+static void go_on(const struct world *w, struct crash *c, struct fs *fs)
+{
+	const struct fs_new what = {.mode = S_IFREG | 0600};
+	struct fs_attr a;
+	char data[3000];
+	int r;
+
+	memset(data, 'n', sizeof(data));
+	r = fs_make(fs, INODE_ROOT, "afterwards", &what, &a);
+	if (r == 0) {
+		if (fs_write(fs, a.ino, 0, data, sizeof(data)) < 0 ||
+		    fs_fsync(fs, a.ino, false) < 0)
+			fail_image(w, c, "it cannot be written to");
+		fs_forget(fs, a.ino, 1);
+		r = fs_unlink(fs, INODE_ROOT, "afterwards");
+	}
+	if (r < 0 && r != -ENOSPC)
+		fail_image(w, c, "it cannot be worked on");
+}
+
+static void check_recovered(const struct world *w, struct crash *c, struct bufio_engine *e,
+			    unsigned mark)
+{
+	struct fs *fs;
+
+	check_image(w, c, e, "the check before the replay found something");
+	if (fs_mount(e, &w->options, &fs) < 0)
+		fail_image(w, c, "it cannot be mounted");
+	compare_tree(w, c, fs, mark);
+	go_on(w, c, fs);
+	if (fs_unmount(fs) < 0)
+		fail_image(w, c, "it cannot be unmounted");
+	check_image(w, c, e, "the check at the end found something");
+}
+
+/* Of any engine, by reading it. */
+static struct bufio_engine *copy_of(struct bufio_engine *e)
+{
+	static uint8_t data[64 << 10];
+	struct bufio_engine *mem;
+
+	ck_assert_int_eq(bufio_engine_mem_create(e->size_bytes, 512, &mem), 0);
+	for (uint64_t at = 0; at < e->size_bytes; at += sizeof(data)) {
+		uint64_t left = e->size_bytes - at;
+		size_t n = left < sizeof(data) ? (size_t)left : sizeof(data);
+
+		ck_assert_int_eq(super_transfer(e, BUFIO_OP_READ, at, data, n), 0);
+		ck_assert_int_eq(bufio_engine_mem_poke(mem, at, data, n), 0);
+	}
+	return mem;
+}
+
+/* Power fails again while it is mounted: each image of that must be as good. */
+static void cut_recovery(struct world *w, struct crash *c, unsigned mark)
+{
+	struct bufio_engine *base = copy_of(crash_image(c)), *mem = crash_copy(base), *record;
+	struct crash_options o;
+	struct crash *again;
+	struct fs *fs;
+
+	ck_assert_int_eq(bufio_engine_record_create(mem, &record), 0);
+	if (fs_mount(record, &w->options, &fs) < 0)
+		fail_image(w, c, "it cannot be mounted");
+	fs_close(fs);
+	crash_options_init(&o);
+	o.nr_random = 4;
+	o.most_exhaustive = 4;
+	crash_create(record, base, &o, &again);
+	while (crash_next_point(again)) {
+		while (crash_next_image(again)) {
+			check_recovered(w, c, crash_image(again), mark);
+			w->nr_recuts++;
+		}
+	}
+	crash_destroy(again);
+	bufio_engine_destroy(record);
+}
+
+static void cut_everywhere(struct world *w)
+{
+	struct crash_options o;
+	struct crash *c;
+
+	crash_options_init(&o);
+	o.whole_writes = w->whole_writes;
+	if (w->nr_random)
+		o.nr_random = w->nr_random;
+	crash_create(w->record, w->base, &o, &c);
+	while (crash_next_point(c)) {
+		while (crash_next_image(c)) {
+			if (w->recut_every && w->nr_images % w->recut_every == 0)
+				cut_recovery(w, c, (unsigned)crash_mark(c));
+			check_recovered(w, c, crash_image(c), (unsigned)crash_mark(c));
+			w->nr_images++;
+		}
+	}
+	crash_destroy(c);
+}
+
+void world_finish(struct world *w)
+{
+	ck_assert_int_eq(fs_unmount(w->fs), 0);
+	cut_everywhere(w);
+	bufio_engine_destroy(w->record);
+	for (unsigned k = 0; k <= w->nr_steps; k++)
+		snapshot_free(w->steps[k]);
+}
+
+/* Steps */
+
+/* The inode of a path, referenced; 0 and the error. */
+static uint64_t walk_path(struct fs *fs, const char *path, int *ret_r)
+{
+	uint64_t ino = INODE_ROOT;
+	char copy[1024], *save = NULL;
+	struct fs_attr a;
+
+	snprintf(copy, sizeof(copy), "%s", path);
+	*ret_r = fs_lookup(fs, INODE_ROOT, ".", &a);
+	for (char *name = strtok_r(copy, "/", &save); name && *ret_r == 0;
+	     name = strtok_r(NULL, "/", &save)) {
+		*ret_r = fs_lookup(fs, ino, name, &a);
+		fs_forget(fs, ino, 1);
+		ino = a.ino;
+	}
+	return *ret_r == 0 ? ino : 0;
+}
+
+uint64_t path_ino(struct fs *fs, const char *path)
+{
+	int r;
+	uint64_t ino = walk_path(fs, path, &r);
+
+	if (ino)
+		fs_forget(fs, ino, 1);
+	return ino;
+}
+
+/* The directory of a path, referenced, and the last name. */
+static uint64_t walk_parent(struct fs *fs, const char *path, const char **ret_name, int *ret_r)
+{
+	const char *slash = strrchr(path, '/');
+	char dir[1024];
+
+	*ret_name = slash ? slash + 1 : path;
+	snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - path) : 0, path);
+	return walk_path(fs, dir, ret_r);
+}
+
+int do_make(struct fs *fs, const char *path, uint32_t mode, const char *target)
+{
+	const struct fs_new what = {.mode = mode, .target = target};
+	const char *name;
+	struct fs_attr a;
+	int r;
+	uint64_t dir = walk_parent(fs, path, &name, &r);
+
+	if (!dir)
+		return r;
+	r = fs_make(fs, dir, name, &what, &a);
+	if (r == 0)
+		fs_forget(fs, a.ino, 1);
+	fs_forget(fs, dir, 1);
+	return r;
+}
+
+int do_write(struct fs *fs, const char *path, uint64_t offset, size_t size, char fill)
+{
+	char *data = malloc(size);
+	int r;
+	uint64_t ino = walk_path(fs, path, &r);
+
+	memset(data, fill, size);
+	if (ino) {
+		ssize_t n = fs_write(fs, ino, offset, data, size);
+
+		r = n < 0 ? (int)n : (size_t)n == size ? 0 : -ENOSPC;
+		fs_forget(fs, ino, 1);
+	}
+	free(data);
+	return r;
+}
+
+static int set(struct fs *fs, const char *path, struct fs_attr a, unsigned mask)
+{
+	int r;
+	uint64_t ino = walk_path(fs, path, &r);
+
+	if (!ino)
+		return r;
+	r = fs_setattr(fs, ino, &a, mask, &a);
+	fs_forget(fs, ino, 1);
+	return r;
+}
+
+int do_truncate(struct fs *fs, const char *path, uint64_t size)
+{
+	return set(fs, path, (struct fs_attr){.size = size}, FS_SET_SIZE);
+}
+
+int do_chmod(struct fs *fs, const char *path, uint32_t mode)
+{
+	return set(fs, path, (struct fs_attr){.mode = mode}, FS_SET_MODE);
+}
+
+int do_rename(struct fs *fs, const char *from, const char *to, unsigned flags)
+{
+	const char *old_name, *new_name;
+	int r;
+	uint64_t old_dir = walk_parent(fs, from, &old_name, &r), new_dir = 0;
+
+	if (old_dir)
+		new_dir = walk_parent(fs, to, &new_name, &r);
+	if (new_dir)
+		r = fs_rename(fs, old_dir, old_name, new_dir, new_name, flags);
+	if (old_dir)
+		fs_forget(fs, old_dir, 1);
+	if (new_dir)
+		fs_forget(fs, new_dir, 1);
+	return r;
+}
+
+int do_link(struct fs *fs, const char *from, const char *to)
+{
+	const char *name;
+	struct fs_attr a;
+	int r;
+	uint64_t ino = walk_path(fs, from, &r), dir = 0;
+
+	if (ino)
+		dir = walk_parent(fs, to, &name, &r);
+	if (dir) {
+		r = fs_link(fs, ino, dir, name, &a);
+		if (r == 0)
+			fs_forget(fs, ino, 1);
+		fs_forget(fs, dir, 1);
+	}
+	if (ino)
+		fs_forget(fs, ino, 1);
+	return r;
+}
+
+typedef int remove_call(struct fs *fs, uint64_t dir, const char *name);
+
+static int take_away(struct fs *fs, const char *path, remove_call *call)
+{
+	const char *name;
+	int r;
+	uint64_t dir = walk_parent(fs, path, &name, &r);
+
+	if (!dir)
+		return r;
+	r = call(fs, dir, name);
+	fs_forget(fs, dir, 1);
+	return r;
+}
+
+int do_unlink(struct fs *fs, const char *path)
+{
+	return take_away(fs, path, fs_unlink);
+}
+
+int do_rmdir(struct fs *fs, const char *path)
+{
+	return take_away(fs, path, fs_rmdir);
+}
+
+int do_fsync(struct fs *fs, const char *path, bool datasync)
+{
+	int r;
+	uint64_t ino = walk_path(fs, path, &r);
+
+	if (!ino)
+		return r;
+	r = fs_fsync(fs, ino, datasync);
+	fs_forget(fs, ino, 1);
+	return r;
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef TEST_CRASH_FS_H
+#define TEST_CRASH_FS_H
+
+/*
+ * A filesystem on a recorded device, power cuts at every place of the record, and what must be
+ * found then:
+ *  - check_fs(), which writes nothing, finds nothing, and nothing after the replay;
+ *  - the tree is as it was after some step at or behind the last that was made durable, and not
+ *    behind the one that was under way;
+ *  - bytes overwritten in place since then are from any step in between, all others exact;
+ *  - the filesystem goes on working, and is cut again while it recovers.
+ *
+ * What the tree was comes from the filesystem itself, walked after each step.
+ */
+#include "crash.h"
+#include "image.h"
+
+#include <stdbool.h>
+
+#define WORLD_MAX_STEPS 256
+
+struct snapshot;
+
+struct world {
+	struct bufio_engine *mem, *record, *base;
+	struct fs *fs;
+	struct fs_options options;
+	struct snapshot *steps[WORLD_MAX_STEPS]; /* [0]: where it began */
+	unsigned nr_steps;			 /* behind [0] */
+	unsigned durable[WORLD_MAX_STEPS];	 /* after a step: the last one that is durable */
+	bool in_place;				 /* some step overwrites */
+	bool whole_writes;
+	unsigned nr_random;	       /* images of a point with many writes; 0: 32 */
+	unsigned recut_every;	       /* cut the recovery of every nth image; 0: never */
+	uint64_t nr_images, nr_recuts; /* checked so far */
+	char name[200];		       /* for messages */
+};
+
+/* A formatted device, mounted, not recorded yet. */
+void world_init(struct world *w, uint64_t size_bytes, uint64_t log_bytes);
+
+/* What is there now is durable; from here on all is recorded. */
+void world_begin(struct world *w);
+
+/* A step was done; if durable, all up to it must survive. */
+void world_step(struct world *w, bool durable);
+
+/* Unmount, then cut everywhere and check.  The world is gone afterwards. */
+void world_finish(struct world *w);
+
+/* Steps by path, through fs.h; results are the filesystem's. */
+uint64_t path_ino(struct fs *fs, const char *path); /* 0: not there */
+int do_make(struct fs *fs, const char *path, uint32_t mode, const char *target);
+int do_write(struct fs *fs, const char *path, uint64_t offset, size_t size, char fill);
+int do_truncate(struct fs *fs, const char *path, uint64_t size);
+int do_chmod(struct fs *fs, const char *path, uint32_t mode);
+int do_rename(struct fs *fs, const char *from, const char *to, unsigned flags);
+int do_link(struct fs *fs, const char *from, const char *to);
+int do_unlink(struct fs *fs, const char *path);
+int do_rmdir(struct fs *fs, const char *path);
+int do_fsync(struct fs *fs, const char *path, bool datasync);
+
+#endif
