@@ -4,7 +4,8 @@
  * filesystem is made here.
  *
  * No state is kept per open file: OPEN and OPENDIR are answered ENOSYS, after which the
- * kernel asks no more and sends no RELEASE either, not even for CREATE.  What the kernel
+ * kernel asks no more and sends no RELEASE either.  For a file from CREATE it would, so there is no
+ * CREATE: the kernel makes the file with MKNOD, which costs the same, and opens it by itself.  What the kernel
  * knows of an inode is its lookup references; a reply that did not arrive (-ENOENT: the
  * request was interrupted) gives them back.
  */
@@ -246,26 +247,6 @@ static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t dir, const
 	reply_entry(req, r, &a);
 }
 
-static void op_create(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode,
-		      struct fuse_file_info *fi)
-{
-	struct fs_new what = {.mode = S_IFREG | (mode & 07777)};
-	struct fs *fs = fs_of(req);
-	struct fuse_entry_param e;
-	struct fs_attr a;
-	int r = make(req, dir, name, &what, &a);
-
-	if (r < 0) {
-		reply(req, r);
-		return;
-	}
-	entry_of(&a, &e);
-	fi->fh = 0;
-	fi->keep_cache = 1;
-	if (fuse_reply_create(req, &e, fi) < 0)
-		fs_forget(fs, a.ino, 1);
-}
-
 static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t dir, const char *name)
 {
 	struct fs_attr a;
@@ -442,7 +423,7 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 }
 
 /*
- * flush, release, access, the xattr calls, lseek, fallocate and locks are absent: libfuse
+ * create, flush, release, access, the xattr calls, lseek, fallocate and locks are absent: libfuse
  * answers ENOSYS once, and the kernel does without or does it by itself.
  */
 const struct fuse_lowlevel_ops front_ops = {
@@ -456,7 +437,6 @@ const struct fuse_lowlevel_ops front_ops = {
 	.mknod = op_mknod,
 	.mkdir = op_mkdir,
 	.symlink = op_symlink,
-	.create = op_create,
 	.link = op_link,
 	.unlink = op_unlink,
 	.rmdir = op_rmdir,

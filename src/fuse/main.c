@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -26,6 +27,8 @@
 #define EXIT_USER   1
 #define EXIT_SYSTEM 2
 #define EXIT_MOUNT  32
+
+#define READAHEAD_KIB 1024
 
 struct mount {
 	struct options o;
@@ -249,6 +252,25 @@ static void name_umount_helper(const struct mount *m)
 		;
 }
 
+/* The kernel's read-ahead is 128 KiB; root may set what FUSE was told to be possible. */
+static void deepen_readahead(const struct mount *m)
+{
+	char path[128];
+	struct stat st;
+	FILE *f;
+
+	if (geteuid() != 0 || stat(m->dir, &st) < 0)
+		return;
+	snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u%s/read_ahead_kb", major(st.st_dev),
+		 minor(st.st_dev), m->block_device ? "-fuseblk" : "");
+	f = fopen(path, "we");
+	if (!f)
+		return;
+	fprintf(f, "%u", READAHEAD_KIB);
+	/* where /sys is read-only it stays as it is */
+	fclose(f);
+}
+
 /* The daemon ends when it has written all: wait for that, unless there are more mounts of the image. */
 static int wait_for_daemon(const char *source)
 {
@@ -315,8 +337,10 @@ int main(int argc, char **argv)
 			return EXIT_SYSTEM;
 		}
 		if (r == 0) {
-			if (code == 0)
+			if (code == 0) {
+				deepen_readahead(&m);
 				name_umount_helper(&m);
+			}
 			return code;
 		}
 	}

@@ -1,0 +1,76 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# How many requests an operation costs: what the kernel knows it does not ask again.
+. "$(dirname "$0")/lib.sh"
+need_user_mount
+t mkfs.bufs -q "$img" 64M || die mkfs
+t bufs -d "$img" "$mnt" 2>"$top/log" &
+i=0
+until grep -q " $mnt fuse" /proc/mounts; do
+	i=$((i + 1))
+	[ $i -lt 200 ] || die "no mount"
+	sleep 0.05
+done
+# FORGETs come when the kernel likes, and nobody waits for them
+requests() {
+	sed -n 's/^unique: .*, opcode: \([A-Z_0-9]*\) .*/\1/p' "$top/log" | grep -v FORGET
+}
+# The requests that are expected, then the command.  After a change of a folder the kernel wants its
+# attributes again before the next permission check there; whether that is due is not what is asked here.
+costs() {
+	want=$1
+	shift
+	requests >"$top/before"
+	"$@" >"$top/out" || die "$*"
+	requests >"$top/after"
+	got=$(tail -n "+$(($(wc -l <"$top/before") + 1))" "$top/after" | tr '\n' ' ')
+	[ -z "$want" ] || [ "$want" = GETATTR ] || got=${got#GETATTR }
+	[ "$got" = "${want:+$want }" ] || die "'$*' costs '$got', not '$want'"
+}
+cd "$mnt" || die cd
+# the kernel asks once in the life of a mount for what we do not have: open, xattrs, flush, access
+dd if=/dev/zero of=first bs=4k count=1 status=none
+cat first >"$top/out"
+ls -l . >"$top/out"
+mkdir dir
+: >"dir/a"
+ls dir >"$top/out"
+rm first
+
+costs "LOOKUP MKNOD WRITE" dd if=/dev/zero of=file bs=4k count=1 status=none
+costs "WRITE WRITE WRITE" dd if=/dev/zero of=file bs=4k count=3 seek=1 conv=notrunc status=none
+costs "GETATTR" stat file
+costs "" stat file
+costs "" cat file
+costs "" cp file "$top/copy"
+costs "" test -w file
+costs "SETATTR" chmod 600 file
+costs "" stat file
+costs "SETATTR" truncate -s 5000 file
+costs "LOOKUP" test ! -e missing
+costs "" test ! -e missing
+costs "LOOKUP MKDIR" mkdir new
+costs "LOOKUP SYMLINK" ln -s target link
+costs "READLINK" readlink link
+costs "" readlink link
+costs "LOOKUP LINK" ln file hard
+costs "LOOKUP RENAME2" mv -T file missing
+costs "UNLINK" unlink missing
+costs "UNLINK" unlink hard
+costs "RMDIR" rmdir new
+ls -l dir >"$top/out"
+costs "" ls -l dir
+costs "STATFS" find dir
+costs "FSYNC" dd if=/dev/zero of=dir/a bs=4k count=0 conv=notrunc,fsync status=none
+head -c 1048576 /dev/zero >"$top/million"
+costs "LOOKUP MKNOD WRITE" dd if="$top/million" of=large bs=1M count=1 status=none
+cd /
+leave "$img"
+
+# sequential readers: root's mounts read ahead deeper than the kernel by itself
+am_root || exit 0
+t bufs "$img" "$mnt" || die mount
+bdi=/sys/class/bdi/$(stat -c %Hd:%Ld "$mnt")
+[ ! -w "$bdi/read_ahead_kb" ] || [ "$(cat "$bdi/read_ahead_kb")" = 1024 ] || die "read-ahead: $(cat "$bdi/read_ahead_kb")"
+cmp "$mnt/large" "$top/million" || die "read"
+leave "$img"
