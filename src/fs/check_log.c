@@ -5,6 +5,7 @@
  */
 #include "check_priv.h"
 #include "log.h"
+#include "log_record.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -40,7 +41,7 @@ static int search_log(struct check *c, uint64_t *ret_seq)
 			return r;
 		h = bufio_data(b);
 		if (le32_get(h->magic) == MAGIC_RECORD && le64_get(h->block) == g->log_start + i &&
-		    le64_get(h->seq) > seq)
+		    le64_get(h->seq) > seq && le64_get(h->seq) < LOG_SEQ_MAX)
 			seq = le64_get(h->seq);
 		bufio_release(b);
 	}
@@ -66,13 +67,6 @@ static int make_log(struct check *c)
 	d->tail_offset = le32_make(1);
 	block_store(c, b);
 	return 0;
-}
-
-static bool log_block_is_good(const struct geometry *g, const struct disk_log *d)
-{
-	uint32_t offset = le32_get(d->tail_offset);
-
-	return le64_get(d->tail_seq) && offset && offset < g->log_blocks;
 }
 
 /* A log that cannot be replayed is given up: what it held is lost, and the rest is checked as it is. */

@@ -22,6 +22,9 @@ int file_finish_truncate(struct inode *inode);
 /* Free all blocks of an inode that has no names left (any type), in steps.  For inode_put(). */
 int file_free_blocks(struct inode *inode);
 
+/* Of one whose data is freed: its extended attributes too.  xattr_free.c. */
+int xattr_free(struct inode *inode);
+
 /* Contents in cached blocks: file_data.c. */
 struct data_range {
 	uint64_t logical;     /* of the block in the file */

@@ -169,8 +169,13 @@ int inode_decode(const struct fs *fs, uint64_t ino, const struct disk_inode *d, 
 		return -EUCLEAN;
 	if (ino == INODE_ROOT && !S_ISDIR(ret->mode))
 		return -EUCLEAN;
-	if (!ret->mode)
+	if (!ret->mode) {
+		/* whatever else stands there is not to turn up in the next inode of this number */
+		const struct disk_inode free_inode = {.generation = d->generation};
+
+		take_fields(&free_inode, ret);
 		return 0;
+	}
 	r = check_common(fs, ret);
 	if (r < 0)
 		return r;

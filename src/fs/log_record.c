@@ -7,6 +7,14 @@
 #include <errno.h>
 #include <string.h>
 
+bool log_block_is_good(const struct geometry *g, const struct disk_log *d)
+{
+	uint64_t seq = le64_get(d->tail_seq);
+	uint32_t offset = le32_get(d->tail_offset);
+
+	return seq && seq < LOG_SEQ_MAX && offset && offset < g->log_blocks;
+}
+
 uint64_t record_diff(const struct geometry *g, const uint8_t *before, const uint8_t *after)
 {
 	unsigned piece = record_piece_bytes(g);

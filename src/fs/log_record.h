@@ -11,6 +11,10 @@
 
 #define RECORD_PIECES 64u /* of a block */
 
+/* For the log's first block; what is written from there on has all numbers above. */
+#define LOG_SEQ_MAX (UINT64_C(1) << 62)
+bool log_block_is_good(const struct geometry *g, const struct disk_log *d);
+
 /* A block as it is to be after the transaction, and which 64ths of it changed. */
 struct image_of_block {
 	uint64_t block, mask;

@@ -88,7 +88,7 @@ static int read_head(struct reader *rd, struct log_scan *ret)
 	d = (const struct disk_log *)rd->memory;
 	*ret = (struct log_scan){.tail_seq = le64_get(d->tail_seq),
 				 .tail_offset = le32_get(d->tail_offset)};
-	if (!ret->tail_seq || !ret->tail_offset || ret->tail_offset >= g->log_blocks)
+	if (!log_block_is_good(g, d))
 		return -EUCLEAN;
 	ret->next_seq = ret->tail_seq;
 	ret->next_offset = ret->tail_offset;

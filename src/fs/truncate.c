@@ -207,5 +207,5 @@ int file_free_blocks(struct inode *inode)
 
 	while (r > 0)
 		r = free_step(inode);
-	return r;
+	return r < 0 ? r : xattr_free(inode);
 }

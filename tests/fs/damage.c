@@ -303,6 +303,7 @@ const struct damage damages[] = {
 	{"inode bitmap tail", "inode-bitmap-tail", BLOCK, B_INODES0, 1000, 1, 0, NULL},
 	{"log crc", "log-block", SMASH, B_LOG, 40, 1, 9, NULL},
 	{"log tail", "log-block", BLOCK, B_LOG, 40, 4, 999, NULL},
+	{"log sequence", "log-block", BLOCK, B_LOG, 32, 8, UINT64_C(1) << 63, NULL},
 	{"inode crc", "inode-crc", SMASH_INODE, I_TREE, SIDE(uid), 1, NULL},
 	{"root crc", "root-bad", SMASH_INODE, I_ROOT, SIDE(uid), 1, NULL},
 	{"root is a file", "root-bad", INODE, I_ROOT, SIDE(mode), S_IFREG | 0644, NULL},

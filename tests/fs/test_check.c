@@ -386,6 +386,32 @@ START_TEST(any_bytes_are_survived_and_mended)
 }
 END_TEST
 
+static int find_name(void *context, const struct fs_dirent *e)
+{
+	if (e->ino == I_XATTR)
+		strcpy(context, e->name);
+	return 0;
+}
+
+START_TEST(attributes_are_freed_with_their_file)
+{
+	struct fs_options o;
+	char name[256] = "";
+	struct craft c;
+	struct fs *fs;
+
+	craft_create(&c);
+	fs_options_init(&o);
+	o.commit_ms = 0;
+	ck_assert_int_eq(fs_mount(c.engine, &o, &fs), 0);
+	ck_assert_int_eq(fs_readdir(fs, I_ROOT, 0, find_name, name), 0);
+	ck_assert_int_eq(fs_unlink(fs, I_ROOT, name), 0);
+	ck_assert_int_eq(fs_unmount(fs), 0);
+	assert_clean(&c);
+	craft_destroy(&c);
+}
+END_TEST
+
 #define USED_FILES 400
 
 /* Many operations of the filesystem itself. */
@@ -489,6 +515,7 @@ int main(void)
 	tcase_add_test(t, unknown_features_are_left_alone);
 	tcase_add_test(t, the_lost_are_found_under_their_numbers);
 	tcase_add_loop_test(t, any_bytes_are_survived_and_mended, 0, 300);
+	tcase_add_test(t, attributes_are_freed_with_their_file);
 	tcase_add_loop_test(t, what_the_filesystem_makes_is_in_order, 0, 3);
 	tcase_add_test(t, a_synced_image_that_is_mounted_is_in_order);
 	suite_add_tcase(suite, t);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "crc.h"
 #include "inode.h"
 
 #define BLOCK 4096u
@@ -28,6 +29,14 @@ static struct fs disk_fs(void)
 			.log_start = 9000,
 			.log_blocks = 100},
 	};
+}
+
+/* FORMAT.md section 6 */
+static uint32_t disk_crc(const struct fs *fs, uint64_t ino, const struct disk_inode *d)
+{
+	le64 number = le64_make(ino);
+
+	return crc32c(crc32c(fs->crc_seed, &number, sizeof(number)), d, sizeof(*d));
 }
 
 static struct disk_extent disk_extent(uint64_t logical, uint64_t physical, uint32_t count)
@@ -160,6 +169,29 @@ START_TEST(a_free_inode_keeps_only_its_generation)
 	ck_assert_uint_eq(out.generation, 99);
 	ck_assert_uint_eq(out.size, 0);
 	ck_assert_uint_eq(out.nlink, 0);
+}
+END_TEST
+
+/* Else it would be in the next inode of this number: a length of attributes beyond the tail, for one. */
+START_TEST(corrupt_free_inode_hands_nothing_down)
+{
+	struct fs fs = disk_fs();
+	struct inode in = good_file(&fs), out = {0};
+	struct disk_inode d;
+
+	in.xattr_bytes = 200;
+	in.xattr_block = in.special = in.parent = 77;
+	inode_encode(&fs, &in, &d);
+	d.mode = le16_make(0);
+	d.crc = le32_make(0);
+	d.crc = le32_make(disk_crc(&fs, 5, &d));
+	ck_assert_int_eq(inode_decode(&fs, 5, &d, &out), 0);
+	ck_assert_uint_eq(out.generation, 99);
+	ck_assert_uint_eq(out.xattr_bytes, 0);
+	ck_assert_uint_eq(out.xattr_block + out.special + out.parent + out.size + out.blocks, 0);
+	ck_assert_uint_eq(out.uid + out.flags + out.projid + out.state + out.data_format, 0);
+	for (unsigned i = 0; i < INODE_TAIL_BYTES; i++)
+		ck_assert_uint_eq(out.tail[i], 0);
 }
 END_TEST
 
@@ -478,6 +510,7 @@ int main(void)
 	tcase_add_test(disk, good_inodes_of_other_types_are_accepted);
 	tcase_add_test(disk, a_slot_of_zeroes_is_free);
 	tcase_add_test(disk, a_free_inode_keeps_only_its_generation);
+	tcase_add_test(disk, corrupt_free_inode_hands_nothing_down);
 	tcase_add_test(disk, an_inode_belongs_to_its_number);
 	tcase_add_loop_test(disk, any_changed_byte_is_noticed, 0, INODE_BYTES);
 	tcase_add_loop_test(disk, corrupt_field_is_refused, 0, NR_CORRUPT_CASES);
