@@ -132,6 +132,7 @@ static struct fuse_session *new_session(struct mount *m)
 	char program[] = "bufs", minus_o[] = "-o", debug[] = "-d";
 	char *argv[] = {program, minus_o, list, debug, NULL};
 	struct fuse_args args = {.argc = m->o.debug ? 4 : 3, .argv = argv};
+	struct fuse_session *se;
 	struct fs_statfs s;
 	bool all = m->o.allow_other || (geteuid() == 0 && !m->o.allow_root);
 
@@ -144,7 +145,9 @@ static struct fuse_session *new_session(struct mount *m)
 	if (m->block_device && geteuid() == 0)
 		snprintf(list + strlen(list), sizeof(list) - strlen(list), ",blkdev,blksize=%u",
 			 s.block_bytes < 4096 ? s.block_bytes : 4096);
-	return fuse_session_new(&args, &front_ops, sizeof(front_ops), &m->front);
+	se = fuse_session_new(&args, &front_ops, sizeof(front_ops), &m->front);
+	fuse_opt_free_args(&args);
+	return se;
 }
 
 /* Returns the exit code; the filesystem is unmounted then. */
