@@ -156,9 +156,17 @@ static int path_turn(const struct btree *bt, struct path *p, enum side side)
 	return 0;
 }
 
-static void copy_record(const struct btree *bt, const struct path *p, unsigned index, void *ret)
+/* A tree that lies, its keys not where the nodes above say, may lead to one on the wrong side. */
+static int copy_record(const struct btree *bt, const struct path *p, uint64_t key, enum side side,
+		       void *ret)
 {
+	unsigned index = p->steps[0].index;
+	uint64_t found = key_at(bt->kind, step_node(p, 0), index);
+
+	if (side == SIDE_BEFORE ? found > key : found < key)
+		return -EUCLEAN;
 	memcpy(ret, entry_at(bt->kind, step_node(p, 0), index), entry_bytes(bt->kind, 0));
+	return 0;
 }
 
 int btree_find_le(const struct btree *bt, uint64_t key, void *ret_record)
@@ -174,7 +182,7 @@ int btree_find_le(const struct btree *bt, uint64_t key, void *ret_record)
 	else
 		r = path_turn(bt, &p, SIDE_BEFORE);
 	if (r == 0)
-		copy_record(bt, &p, p.steps[0].index, ret_record);
+		r = copy_record(bt, &p, key, SIDE_BEFORE, ret_record);
 	path_finish(&p);
 	return r;
 }
@@ -200,7 +208,7 @@ int btree_find_ge(const struct btree *bt, uint64_t key, void *ret_record)
 	else if (p.steps[0].index >= node_count(bt->fs, bt->kind, step_node(&p, 0)))
 		r = path_turn(bt, &p, SIDE_BEHIND);
 	if (r == 0)
-		copy_record(bt, &p, p.steps[0].index, ret_record);
+		r = copy_record(bt, &p, key, SIDE_BEHIND, ret_record);
 	path_finish(&p);
 	return r;
 }

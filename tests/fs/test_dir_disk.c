@@ -89,6 +89,42 @@ START_TEST(an_index_that_lies_leads_to_an_error)
 }
 END_TEST
 
+/* The second half of the index is said to begin much later than it does. */
+START_TEST(an_index_whose_halves_disagree_ends_every_search)
+{
+	const struct disk_node *node;
+	struct dir_entry e;
+	struct fixture f;
+	uint64_t root;
+	char name[32];
+	uint8_t data[1024];
+
+	fixture_init(&f, SIZE, 1024);
+	add_many(&f, 0, 150);
+	root = f.dir->special;
+	inode_put(f.dir);
+	image_unmount(&f.i);
+	image_peek(&f.i, root, 0, data, sizeof(data));
+	node = (const struct disk_node *)data;
+	ck_assert_uint_eq(le16_get(node->level), 1);
+	image_break(&f.i, root,
+		    sizeof(*node) + (le16_get(node->count) - 1) * sizeof(struct disk_branch) + 7,
+		    0xff);
+	f.i.options.errors = FS_ERRORS_CONTINUE;
+	image_mount(&f.i);
+	ck_assert_int_eq(inode_get(f.i.fs, INODE_ROOT, &f.dir), 0);
+	for (unsigned n = 0; n < 300; n++) {
+		int r;
+
+		snprintf(name, sizeof(name), "entry-%u", n);
+		r = find(&f, name, &e);
+		ck_assert(r == 0 || r == -ENOENT || r == -EUCLEAN);
+	}
+	inode_put(f.dir);
+	image_finish(&f.i);
+}
+END_TEST
+
 START_TEST(an_index_key_that_is_missing_stops_the_removal)
 {
 	struct dir_entry e;
@@ -149,6 +185,7 @@ int main(void)
 
 	tcase_add_test(tc, a_chain_that_is_not_sane_is_refused);
 	tcase_add_test(tc, an_index_that_lies_leads_to_an_error);
+	tcase_add_test(tc, an_index_whose_halves_disagree_ends_every_search);
 	tcase_add_test(tc, an_index_key_that_is_missing_stops_the_removal);
 	tcase_add_test(tc, a_directory_at_its_limit_takes_no_more);
 	return image_run("dir_disk", cases);
