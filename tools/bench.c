@@ -152,7 +152,7 @@ int main(int argc, char **argv)
 {
 	char path[4096];
 
-	if (argc < 2 || argc > 3 || strcmp(argv[1], "bufio"))
+	if (argc < 2 || argc > 3 || strcmp(argv[1], "bufio") != 0)
 		return usage();
 	if (snprintf(path, sizeof(path), "%s/bench.bufs.%ld", argc > 2 ? argv[2] : "/var/tmp",
 		     (long)getpid()) >= (int)sizeof(path))
