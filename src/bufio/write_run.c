@@ -210,7 +210,7 @@ static struct run *take_free(struct writer *w)
 	return run;
 }
 
-/* There is none: submit all there is, and wait until one is done. */
+/* None is free: submit what is queued, and wait until one is done. */
 static void wait_run(struct writer *w)
 {
 	struct run *failed;
@@ -225,7 +225,10 @@ static void wait_run(struct writer *w)
 		settle_failed(w, failed);
 }
 
-/* A run for the buffer that may not adjoin is kept at hand: w->runs, less the open one. */
+/*
+ * A run for the buffer that may not adjoin the open one.  That one stays open meanwhile, or the
+ * runs of a busy device would all be short.
+ */
 void writer_make_room(struct writer *w)
 {
 	bool room;
@@ -236,8 +239,6 @@ void writer_make_room(struct writer *w)
 		pthread_mutex_unlock(&w->lock);
 		if (room)
 			return;
-		/* All are queued or in flight, but for an open one. */
-		queue_open(w);
 		wait_run(w);
 	}
 }

@@ -102,7 +102,7 @@ static bool claim(struct bufio_client *c, struct entry *e, enum write_wait wait,
 	for (;;) {
 		if (is_settled(b, e, s) || ((s & ST_PINS) && wait == WRITE_WAIT_UNPINNED))
 			return leave(b, e, s);
-		if (!(s & ST_DIRTY) || (s & (ST_WRITING | keepers(c))))
+		if (!(s & ST_DIRTY) || (s & (ST_WRITING | ST_READING | keepers(c))))
 			return false;
 		if (atomic_compare_exchange_weak(&b->state, &s,
 						 (s | ST_WRITING) &
@@ -145,6 +145,9 @@ static void wait_entry(struct bufio_client *c, const struct entry *e)
 
 	if (s & ST_WRITING) {
 		wait_write(b, written);
+	} else if (s & ST_READING) {
+		/* A move fills it. */
+		wait_while(b, ST_READING);
 	} else if ((s & keep) && (s & ST_DIRTY)) {
 		/*
 		 * FLUSHWAIT keeps a first pin away once the last is gone, until the write is done;

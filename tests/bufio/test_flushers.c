@@ -156,6 +156,31 @@ START_TEST(flush_is_sorted_and_merged)
 }
 END_TEST
 
+/* Also while the device is busy with all the runs that may be in flight. */
+START_TEST(runs_are_long_when_the_device_is_behind)
+{
+	struct dam_counts n;
+	struct bufio_options o;
+	struct call flush;
+	struct tc big;
+
+	tc_options(&o);
+	o.limit_bytes = o.cache_bytes = 32 << 20;
+	o.max_io_bytes = 4 * BLOCK;
+	tc_init(&big, &o);
+	for (unsigned i = 0; i < 1024; i++)
+		tc_put(&big, i, i + 1);
+	dam_close(big.dam, DAM_WRITE);
+	call_start(&flush, &big, tc_flush, NULL);
+	dam_wait(big.dam, 60);
+	dam_open(big.dam, DAM_WRITE);
+	ck_assert_int_eq(call_end(&flush), 0);
+	dam_counts(big.dam, &n);
+	ck_assert_uint_eq(n.writes, 256);
+	tc_finish(&big);
+}
+END_TEST
+
 /* A change during the write is not in it, so the flush that began before does not clean it. */
 START_TEST(buffer_dirtied_while_it_is_written_is_written_again)
 {
@@ -197,7 +222,7 @@ START_TEST(long_flush_does_not_keep_others_from_changing_what_it_has_not_reached
 		tc_put(&t, i, i + 1);
 	dam_close(t.dam, DAM_WRITE);
 	call_start(&flush, &t, tc_flush, NULL);
-	dam_wait(t.dam, 64);
+	dam_wait(t.dam, 60);
 	call_start(&pin, &t, pin_next, &last);
 	ck_assert_int_eq(call_end(&pin), 0);
 	dam_open(t.dam, DAM_WRITE);
@@ -220,6 +245,7 @@ int main(void)
 	tcase_add_test(tc, only_the_bad_block_of_a_merged_write_stays_dirty);
 	tcase_add_test(tc, concurrent_flushers_share_flushes);
 	tcase_add_test(tc, flush_is_sorted_and_merged);
+	tcase_add_test(tc, runs_are_long_when_the_device_is_behind);
 	tcase_add_test(tc, buffer_dirtied_while_it_is_written_is_written_again);
 	tcase_add_test(tc, long_flush_does_not_keep_others_from_changing_what_it_has_not_reached);
 	suite_add_tcase(suite, tc);
