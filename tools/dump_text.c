@@ -8,7 +8,6 @@
 #include <linkhash.h>
 #include <stdio.h>
 
-
 static void print_value(struct json_object *v)
 {
 	if (json_object_is_type(v, json_type_string))

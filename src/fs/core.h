@@ -46,13 +46,13 @@ struct geometry {
 /* In memory: one allocation group.  Padded so that two groups share no cache line. */
 struct group {
 	pthread_mutex_t lock;
-	uint32_t free_blocks, free_inodes;	/* G */
-	uint32_t itable_mark, nr_dirs;		/* G */
-	uint32_t nr_orphans;			/* G */
-	uint16_t flags;				/* G  GROUP_* */
-	uint32_t block_cursor, inode_cursor;	/* G  where the last search ended */
-	uint8_t *shadow;			/* G  see held.h; NULL: none is held */
-	uint32_t nr_held;			/* G */
+	uint32_t free_blocks, free_inodes;   /* G */
+	uint32_t itable_mark, nr_dirs;	     /* G */
+	uint32_t nr_orphans;		     /* G */
+	uint16_t flags;			     /* G  GROUP_* */
+	uint32_t block_cursor, inode_cursor; /* G  where the last search ended */
+	uint8_t *shadow;		     /* G  see held.h; NULL: none is held */
+	uint32_t nr_held;		     /* G */
 } __attribute__((aligned(64)));
 
 struct held;
@@ -63,32 +63,32 @@ struct log;
 #define FS_MIN_BUFFERS 1024u
 
 struct fs {
-	struct bufio_client *bufio;		/* I */
-	struct geometry geo;			/* I */
-	struct fs_options options;		/* I */
-	bool read_only;				/* I */
-	_Atomic bool stray_data;		/* a  an inode was let go with data written in place, not synced */
-	pthread_mutex_t stray_lock;		/* held while that is made durable */
-	_Atomic int stopped;			/* a  why there are no changes any more; 0 */
-	uint32_t crc_seed;			/* I  crc of the uuid */
-	uint64_t hash_seed;			/* I */
-	struct disk_super super;		/* S  as last written */
+	struct bufio_client *bufio; /* I */
+	struct geometry geo;	    /* I */
+	struct fs_options options;  /* I */
+	bool read_only;		    /* I */
+	_Atomic bool stray_data; /* a  an inode was let go with data written in place, not synced */
+	pthread_mutex_t stray_lock; /* held while that is made durable */
+	_Atomic int stopped;	    /* a  why there are no changes any more; 0 */
+	uint32_t crc_seed;	    /* I  crc of the uuid */
+	uint64_t hash_seed;	    /* I */
+	struct disk_super super;    /* S  as last written */
 	pthread_mutex_t super_lock;
-	struct group *groups;			/* I pointer; geo.nr_groups of them */
-	struct log *log;			/* I; NULL: read only */
-	struct held *held;			/* I */
-	struct bufio_engine *overlay;		/* I; what a replay would give, for a read-only mount */
-	pthread_rwlock_t txn_lock;		/* shared: an operation runs; exclusive: none does */
-	_Atomic uint64_t free_blocks;		/* a  sum over the groups */
-	_Atomic uint64_t unreserved_blocks;	/* a  of them, promised to no running operation */
-	_Atomic uint64_t free_inodes;		/* a */
+	struct group *groups;		    /* I pointer; geo.nr_groups of them */
+	struct log *log;		    /* I; NULL: read only */
+	struct held *held;		    /* I */
+	struct bufio_engine *overlay;	    /* I; what a replay would give, for a read-only mount */
+	pthread_rwlock_t txn_lock;	    /* shared: an operation runs; exclusive: none does */
+	_Atomic uint64_t free_blocks;	    /* a  sum over the groups */
+	_Atomic uint64_t unreserved_blocks; /* a  of them, promised to no running operation */
+	_Atomic uint64_t free_inodes;	    /* a */
 	pthread_mutex_t rename_lock;
-	struct inode_table *inodes;		/* I pointer */
-	pthread_t commit_thread;		/* I */
-	bool commit_running;			/* I */
+	struct inode_table *inodes; /* I pointer */
+	pthread_t commit_thread;    /* I */
+	bool commit_running;	    /* I */
 	pthread_mutex_t commit_lock;
 	pthread_cond_t commit_wake;
-	bool commit_stop;			/* commit_lock */
+	bool commit_stop; /* commit_lock */
 };
 
 /* Where things are; pure arithmetic.  See FORMAT.md section 2. */
@@ -155,7 +155,8 @@ static inline uint32_t geo_index_of_ino(const struct geometry *g, uint64_t ino)
 
 static inline uint64_t geo_inode_block(const struct geometry *g, uint64_t ino)
 {
-	return geo_itable(g, geo_group_of_ino(g, ino)) + geo_index_of_ino(g, ino) / g->inodes_per_block;
+	return geo_itable(g, geo_group_of_ino(g, ino)) +
+	       geo_index_of_ino(g, ino) / g->inodes_per_block;
 }
 
 static inline unsigned geo_inode_offset(const struct geometry *g, uint64_t ino)

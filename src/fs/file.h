@@ -30,7 +30,7 @@ struct data_range {
 	uint64_t logical;     /* of the block in the file */
 	unsigned from, bytes; /* in the block */
 	const uint8_t *src;
-	bool fresh;	      /* the block holds nothing yet: the rest of it becomes zero */
+	bool fresh; /* the block holds nothing yet: the rest of it becomes zero */
 };
 
 /*

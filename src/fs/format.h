@@ -61,7 +61,7 @@ FORMAT_INTEGER(le64, 8, uint64_t)
 
 /* Section 1: the block head */
 
-#define DISK_MAGIC(a, b, c, d) \
+#define DISK_MAGIC(a, b, c, d)                                                                     \
 	((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
 
 #define MAGIC_SUPER	   DISK_MAGIC('b', 'u', 'f', 'S')
@@ -103,12 +103,12 @@ static_assert(sizeof(struct disk_head) == 32, "FORMAT.md section 1");
 #define SUPER_VERSION	1u
 #define SUPER_BYTES	1024u
 
-#define SUPER_CLEAN  (1u << 0)
-#define SUPER_ERRORS (1u << 1)
+#define SUPER_CLEAN    (1u << 0)
+#define SUPER_ERRORS   (1u << 1)
 #define SUPER_REPLAYED (1u << 2)
 
-#define INCOMPAT_LOG   (UINT64_C(1) << 0)
-#define INCOMPAT_KNOWN INCOMPAT_LOG /* what this version can mount */
+#define INCOMPAT_LOG	(UINT64_C(1) << 0)
+#define INCOMPAT_KNOWN	INCOMPAT_LOG /* what this version can mount */
 #define RO_COMPAT_KNOWN UINT64_C(0)
 
 #define LABEL_MAX 63

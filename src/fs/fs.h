@@ -24,23 +24,23 @@
 struct fs;
 
 enum fs_atime {
-	FS_ATIME_RELATIVE,	/* as relatime: the default */
+	FS_ATIME_RELATIVE, /* as relatime: the default */
 	FS_ATIME_STRICT,
 	FS_ATIME_NEVER,
 };
 
 /* What follows when the image lies; a log that cannot be written always stops all changes. */
 enum fs_errors {
-	FS_ERRORS_STOP,		/* no further change, as if it were mounted read-only: the default */
+	FS_ERRORS_STOP, /* no further change, as if it were mounted read-only: the default */
 	FS_ERRORS_CONTINUE,
-	FS_ERRORS_PANIC,	/* call panic */
+	FS_ERRORS_PANIC, /* call panic */
 };
 
 struct fs_options {
-	bool read_only;		/* nothing is written, not even the superblock */
+	bool read_only; /* nothing is written, not even the superblock */
 	enum fs_errors errors;
-	void (*panic)(void);	/* must not return */
-	size_t cache_bytes;	/* of the buffer cache; 64 MiB */
+	void (*panic)(void); /* must not return */
+	size_t cache_bytes;  /* of the buffer cache; 64 MiB */
 	enum fs_atime atime;
 	unsigned commit_ms;	/* what is older is durable; 5000; 0: never by itself */
 	const char *mounted_at; /* recorded in the superblock; may be NULL */
@@ -78,15 +78,15 @@ struct fs_statfs {
 };
 
 void fs_statfs(struct fs *fs, struct fs_statfs *ret);
-struct bufio_client *fs_bufio(struct fs *fs);	/* for statistics */
+struct bufio_client *fs_bufio(struct fs *fs); /* for statistics */
 
 struct fs_attr {
 	uint64_t ino;
 	uint32_t generation;
 	uint32_t mode, nlink, uid, gid;
-	uint32_t flags;			/* chattr */
+	uint32_t flags; /* chattr */
 	uint32_t rdev_major, rdev_minor;
-	uint64_t size, blocks;		/* bytes; 512-byte units */
+	uint64_t size, blocks; /* bytes; 512-byte units */
 	struct timespec atime, mtime, ctime, btime;
 };
 
@@ -127,9 +127,9 @@ int fs_setattr(struct fs *fs, uint64_t ino, const struct fs_attr *attr, unsigned
 
 /* What to make; the type is in mode. */
 struct fs_new {
-	uint32_t mode, uid, gid;	/* gid and S_ISGID are inherited from a setgid directory */
+	uint32_t mode, uid, gid; /* gid and S_ISGID are inherited from a setgid directory */
 	uint32_t rdev_major, rdev_minor;
-	const char *target;		/* S_IFLNK */
+	const char *target; /* S_IFLNK */
 };
 
 /* create, mkdir, mknod and symlink.  Takes a reference. */
@@ -158,10 +158,10 @@ ssize_t fs_write(struct fs *fs, uint64_t ino, uint64_t offset, const void *data,
  * fill must not call the filesystem for this directory, except fs_lookup_child().
  */
 struct fs_dirent {
-	const char *name;		/* NUL-terminated */
+	const char *name; /* NUL-terminated */
 	uint64_t ino;
-	unsigned type;			/* DT_* */
-	uint64_t cookie;		/* of the entry after this one */
+	unsigned type;	 /* DT_* */
+	uint64_t cookie; /* of the entry after this one */
 };
 typedef int fs_fill(void *context, const struct fs_dirent *entry);
 int fs_readdir(struct fs *fs, uint64_t dir, uint64_t cookie, fs_fill *fill, void *context);

@@ -11,31 +11,34 @@
 #include "fs.h"
 
 enum check_mode {
-	CHECK_REPORT,	/* change nothing */
-	CHECK_PREEN,	/* repair what is safe: nothing that has a name or data is lost; else stop */
-	CHECK_REPAIR,	/* repair everything */
+	CHECK_REPORT, /* change nothing */
+	CHECK_PREEN,  /* repair what is safe: nothing that has a name or data is lost; else stop */
+	CHECK_REPAIR, /* repair everything */
 };
 
 struct check_problem {
-	const char *code;	/* a stable word: "block-bitmap-leak", "bad-inode-crc"... */
+	const char *code; /* a stable word: "block-bitmap-leak", "bad-inode-crc"... */
 	bool repaired;
-	uint64_t ino, block;	/* 0: does not apply */
-	const char *text;	/* one line, no newline */
+	uint64_t ino, block; /* 0: does not apply */
+	const char *text;    /* one line, no newline */
 };
 
 enum check_super {
-	CHECK_SUPER_BEST,	/* the valid one with the higher seq */
-	CHECK_SUPER_FIRST,	/* block 0 */
+	CHECK_SUPER_BEST,  /* the valid one with the higher seq */
+	CHECK_SUPER_FIRST, /* block 0 */
 	CHECK_SUPER_COPY,
 };
 
 struct check_options {
 	enum check_mode mode;
 	enum check_super super;
-	size_t cache_bytes;	/* 0: 64 MiB */
-	void (*problem)(void *context, const struct check_problem *p);	/* may be NULL */
-	int (*approve)(void *context, const struct check_problem *p);	/* CHECK_REPAIR: 1 mends, 0 does not; NULL: always */
-	void (*progress)(void *context, unsigned pass, uint64_t done, uint64_t total); /* may be NULL */
+	size_t cache_bytes;					       /* 0: 64 MiB */
+	void (*problem)(void *context, const struct check_problem *p); /* may be NULL */
+	int (*approve)(void *context,
+		       const struct check_problem
+			       *p); /* CHECK_REPAIR: 1 mends, 0 does not; NULL: always */
+	void (*progress)(void *context, unsigned pass, uint64_t done,
+			 uint64_t total); /* may be NULL */
 	void *context;
 };
 
@@ -49,6 +52,7 @@ struct check_result {
  * Check all of it.  0: done, see ret_result (problems == repaired: the image is good now);
  * -EMEDIUMTYPE, -EPROTONOSUPPORT: no superblock that can be used; -EIO: could not be read or written; -ENOMEM.
  */
-int check_fs(struct bufio_engine *e, const struct check_options *o, struct check_result *ret_result);
+int check_fs(struct bufio_engine *e, const struct check_options *o,
+	     struct check_result *ret_result);
 
 #endif

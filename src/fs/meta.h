@@ -10,8 +10,8 @@
 #include "core.h"
 
 enum meta_kind {
-	META_DATA,		/* file contents: no head, no crc */
-	META_ITABLE,		/* no head; each inode has its own crc (inode.c) */
+	META_DATA,   /* file contents: no head, no crc */
+	META_ITABLE, /* no head; each inode has its own crc (inode.c) */
 	META_GDT,
 	META_BLOCK_BITMAP,
 	META_INODE_BITMAP,
@@ -32,8 +32,8 @@ typedef int meta_check(const struct fs *fs, const void *data);
  * Read and hold a metadata block.  When it enters the cache its head and crc are verified
  * and check (may be NULL) is called, once.  0, -EUCLEAN, -ERANGE or -EIO.
  */
-int meta_read(struct fs *fs, uint64_t block, enum meta_kind kind, uint64_t owner,
-	      meta_check *check, struct bufio_buffer **ret_b);
+int meta_read(struct fs *fs, uint64_t block, enum meta_kind kind, uint64_t owner, meta_check *check,
+	      struct bufio_buffer **ret_b);
 
 /*
  * Hold a block that was just allocated, zero but for its head.  Not yet dirty: the caller
@@ -50,7 +50,7 @@ int meta_verify_raw(const struct fs *fs, uint64_t block, enum meta_kind kind, ui
 		    const void *data);
 void meta_stamp_raw(uint32_t crc_seed, unsigned block_bytes, void *data);
 
-uint32_t meta_magic(enum meta_kind kind);	/* 0 for kinds without a head */
+uint32_t meta_magic(enum meta_kind kind); /* 0 for kinds without a head */
 
 /* For the log, per held buffer */
 

@@ -6,15 +6,16 @@
 #include "core.h"
 
 struct mkfs_options {
-	unsigned block_bytes;		/* 0: 4096 */
-	uint64_t nr_inodes;		/* 0: one per 16 KiB */
-	uint64_t log_bytes;		/* 0: 1/32 of the device, 1 MiB (or less on a tiny one) to 64 MiB; at most 1 GiB */
-	uint64_t size_bytes;		/* 0: all of the engine */
+	unsigned block_bytes; /* 0: 4096 */
+	uint64_t nr_inodes;   /* 0: one per 16 KiB */
+	uint64_t
+		log_bytes; /* 0: 1/32 of the device, 1 MiB (or less on a tiny one) to 64 MiB; at most 1 GiB */
+	uint64_t size_bytes; /* 0: all of the engine */
 	uint8_t uuid[16];
-	const char *label;		/* NULL: none */
+	const char *label; /* NULL: none */
 	uint64_t hash_seed;
-	uint32_t root_uid, root_gid, root_mode;	/* mode 0: 0755 */
-	bool dry_run;			/* compute the geometry only */
+	uint32_t root_uid, root_gid, root_mode; /* mode 0: 0755 */
+	bool dry_run;				/* compute the geometry only */
 };
 
 /*

@@ -60,17 +60,17 @@ struct bufio_buffer;
 
 /* What a tracing hook is told.  Hits are not traced: they are counted only. */
 enum bufio_trace_kind {
-	BUFIO_TRACE_READ,		/* a transfer completed; of a prefetch or extent, too */
+	BUFIO_TRACE_READ, /* a transfer completed; of a prefetch or extent, too */
 	BUFIO_TRACE_WRITE,
-	BUFIO_TRACE_FLUSH,		/* of the device; block and nr are 0 */
-	BUFIO_TRACE_WAIT,		/* a call begins to wait for a free buffer; block and nr are 0 */
+	BUFIO_TRACE_FLUSH, /* of the device; block and nr are 0 */
+	BUFIO_TRACE_WAIT,  /* a call begins to wait for a free buffer; block and nr are 0 */
 };
 
 struct bufio_trace {
 	enum bufio_trace_kind kind;
-	int result;			/* 0 or -errno */
-	uint64_t block, nr;		/* which blocks */
-	uint64_t ns;			/* CLOCK_MONOTONIC, now */
+	int result;	    /* 0 or -errno */
+	uint64_t block, nr; /* which blocks */
+	uint64_t ns;	    /* CLOCK_MONOTONIC, now */
 };
 
 /*
@@ -105,17 +105,17 @@ struct bufio_callbacks {
 };
 
 struct bufio_options {
-	unsigned block_bytes;		/* power of two, 512 to 1 MiB, >= the engine's sector; 4096 */
-	size_t cache_bytes;		/* trimmed down to this in the background; 8 MiB */
-	size_t limit_bytes;		/* never exceeded; 9 MiB; at least 2 blocks */
-	size_t aux_bytes;		/* per buffer, for the owner; zeroed when a block enters; 0 */
-	unsigned dirty_background_percent;	/* of cache_bytes: background writing starts; 25 */
-	unsigned dirty_age_ms;		/* dirty for so long: written in the background; 5000; 0: never */
-	size_t max_io_bytes;		/* adjoining blocks are merged up to this; 1 MiB */
-	const struct bufio_callbacks *callbacks;	/* must outlive the client; NULL */
+	unsigned block_bytes; /* power of two, 512 to 1 MiB, >= the engine's sector; 4096 */
+	size_t cache_bytes;   /* trimmed down to this in the background; 8 MiB */
+	size_t limit_bytes;   /* never exceeded; 9 MiB; at least 2 blocks */
+	size_t aux_bytes;     /* per buffer, for the owner; zeroed when a block enters; 0 */
+	unsigned dirty_background_percent; /* of cache_bytes: background writing starts; 25 */
+	unsigned dirty_age_ms; /* dirty for so long: written in the background; 5000; 0: never */
+	size_t max_io_bytes;   /* adjoining blocks are merged up to this; 1 MiB */
+	const struct bufio_callbacks *callbacks; /* must outlive the client; NULL */
 	void *callback_context;
-	size_t resize_bytes;		/* the most bufio_resize() may set limit_bytes to; 0: limit_bytes */
-	bool stable_writes;		/* never write a buffer while somebody holds it; false */
+	size_t resize_bytes; /* the most bufio_resize() may set limit_bytes to; 0: limit_bytes */
+	bool stable_writes;  /* never write a buffer while somebody holds it; false */
 };
 
 /* Fill in the defaults named above. */
@@ -300,12 +300,10 @@ uint64_t bufio_abandon(struct bufio_client *c);
  * is NULL the call waits and returns the result.  Returns -EINVAL, -ERANGE or -ENOMEM
  * without calling done.
  */
-int bufio_read_extent(struct bufio_client *c, uint64_t block, uint64_t nr,
-		      const struct iovec *iov, unsigned nr_iov,
-		      void (*done)(void *context, int result), void *context);
-int bufio_write_extent(struct bufio_client *c, uint64_t block, uint64_t nr,
-		       const struct iovec *iov, unsigned nr_iov,
-		       void (*done)(void *context, int result), void *context);
+int bufio_read_extent(struct bufio_client *c, uint64_t block, uint64_t nr, const struct iovec *iov,
+		      unsigned nr_iov, void (*done)(void *context, int result), void *context);
+int bufio_write_extent(struct bufio_client *c, uint64_t block, uint64_t nr, const struct iovec *iov,
+		       unsigned nr_iov, void (*done)(void *context, int result), void *context);
 
 /*
  * Tell the device that blocks are unused: their contents become undefined.  Cached buffers are
@@ -354,20 +352,20 @@ void bufio_get_limits(const struct bufio_client *c, size_t *ret_cache_bytes,
 int bufio_set_minimum_buffers(struct bufio_client *c, uint64_t nr);
 
 /* Getters; b is held. */
-void *bufio_data(const struct bufio_buffer *b);		/* block_bytes, aligned to 4096 or the block */
-void *bufio_aux(const struct bufio_buffer *b);		/* aux_bytes, aligned to 8 */
+void *bufio_data(const struct bufio_buffer *b); /* block_bytes, aligned to 4096 or the block */
+void *bufio_aux(const struct bufio_buffer *b);	/* aux_bytes, aligned to 8 */
 uint64_t bufio_block(const struct bufio_buffer *b);
 struct bufio_client *bufio_client_of(const struct bufio_buffer *b);
 unsigned bufio_block_bytes(const struct bufio_client *c);
-uint64_t bufio_nr_blocks(const struct bufio_client *c);	/* whole blocks of the device */
+uint64_t bufio_nr_blocks(const struct bufio_client *c); /* whole blocks of the device */
 struct bufio_engine *bufio_engine_of(const struct bufio_client *c);
 
 /* How long things took. */
 enum bufio_latency {
-	BUFIO_LATENCY_READ,		/* transfers from the device */
+	BUFIO_LATENCY_READ, /* transfers from the device */
 	BUFIO_LATENCY_WRITE,
 	BUFIO_LATENCY_FLUSH,
-	BUFIO_LATENCY_WAIT,		/* for a free buffer */
+	BUFIO_LATENCY_WAIT, /* for a free buffer */
 	BUFIO_NR_LATENCIES,
 };
 
@@ -375,18 +373,18 @@ enum bufio_latency {
 
 struct bufio_histogram {
 	uint64_t count, total_ns;
-	uint64_t buckets[BUFIO_HISTOGRAM_BUCKETS];	/* i: 2^i <= ns < 2^(i + 1) */
+	uint64_t buckets[BUFIO_HISTOGRAM_BUCKETS]; /* i: 2^i <= ns < 2^(i + 1) */
 };
 
 struct bufio_stats {
-	uint64_t hits, misses;			/* of read and get; hits are near, not exact */
-	uint64_t reads, read_blocks;		/* transfers and blocks; read ahead and extents, too */
+	uint64_t hits, misses;	     /* of read and get; hits are near, not exact */
+	uint64_t reads, read_blocks; /* transfers and blocks; read ahead and extents, too */
 	uint64_t writes, written_blocks, written_bytes;
 	uint64_t read_errors, write_errors;
 	uint64_t flushes, flush_errors;
 	uint64_t evictions;
-	uint64_t waits;				/* for a free buffer */
-	uint64_t nr_buffers, peak_buffers;	/* in memory now, at most */
+	uint64_t waits;			   /* for a free buffer */
+	uint64_t nr_buffers, peak_buffers; /* in memory now, at most */
 	uint64_t nr_dirty, nr_held, nr_pinned;
 	struct bufio_histogram latency[BUFIO_NR_LATENCIES];
 };
@@ -407,8 +405,8 @@ size_t bufio_stats_json(const struct bufio_client *c, char *text, size_t size);
 struct bufio_held {
 	uint64_t block;
 	unsigned nr_holds, nr_pins;
-	const void *caller;		/* where read, new or get was called by who held it last */
-	const char *caller_name;	/* symbol or file + offset */
+	const void *caller;	 /* where read, new or get was called by who held it last */
+	const char *caller_name; /* symbol or file + offset */
 };
 
 /*

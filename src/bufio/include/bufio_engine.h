@@ -24,7 +24,7 @@ enum bufio_op {
 };
 
 /* The write is on stable storage when it completes (RWF_DSYNC: one FUA write). */
-#define BUFIO_IO_DURABLE	(1u << 0)
+#define BUFIO_IO_DURABLE (1u << 0)
 
 /*
  * One transfer.  The submitter fills the first part and owns the memory; from submit
@@ -35,12 +35,13 @@ enum bufio_op {
  */
 struct bufio_io {
 	enum bufio_op op;
-	uint16_t flags;			/* BUFIO_IO_* */
-	uint16_t ioprio;		/* a hint: ioprio_set(2)'s class << 13 | level; 0: none */
-	uint64_t offset_bytes;		/* multiple of the engine's sector_bytes */
-	const struct iovec *iov;	/* every base and length: multiples of memory_align / sector_bytes */
-	unsigned nr_iov;		/* at most BUFIO_MAX_IOV */
-	size_t size_bytes;		/* sum of the iov lengths, not 0 */
+	uint16_t flags;	       /* BUFIO_IO_* */
+	uint16_t ioprio;       /* a hint: ioprio_set(2)'s class << 13 | level; 0: none */
+	uint64_t offset_bytes; /* multiple of the engine's sector_bytes */
+	const struct iovec
+		*iov;	   /* every base and length: multiples of memory_align / sector_bytes */
+	unsigned nr_iov;   /* at most BUFIO_MAX_IOV */
+	size_t size_bytes; /* sum of the iov lengths, not 0 */
 
 	/*
 	 * Called once, from any thread, also from within submit(), with 0 or -errno: -EINVAL for
@@ -49,13 +50,13 @@ struct bufio_io {
 	 * this engine, nor submit to it.
 	 */
 	void (*done)(struct bufio_io *io, int result);
-	void *context;			/* for the submitter */
+	void *context; /* for the submitter */
 
-	struct bufio_io *next;		/* for the engine */
-	uintptr_t engine[4];		/* for the engine */
+	struct bufio_io *next; /* for the engine */
+	uintptr_t engine[4];   /* for the engine */
 };
 
-#define BUFIO_MAX_IOV	1024		/* IOV_MAX */
+#define BUFIO_MAX_IOV 1024 /* IOV_MAX */
 
 struct bufio_engine;
 
@@ -93,11 +94,11 @@ struct bufio_engine_ops {
 /* The common head of every engine; set at creation, then never changed. */
 struct bufio_engine {
 	const struct bufio_engine_ops *ops;
-	const char *name;		/* "aio", "sync", "mem", ... */
-	uint64_t size_bytes;		/* of the device, or of the part that was opened */
-	unsigned sector_bytes;		/* alignment of offsets and lengths, a power of two >= 512 */
-	unsigned memory_align;		/* alignment of memory, a power of two */
-	bool read_only;			/* writes get -EROFS */
+	const char *name;      /* "aio", "sync", "mem", ... */
+	uint64_t size_bytes;   /* of the device, or of the part that was opened */
+	unsigned sector_bytes; /* alignment of offsets and lengths, a power of two >= 512 */
+	unsigned memory_align; /* alignment of memory, a power of two */
+	bool read_only;	       /* writes get -EROFS */
 };
 
 /* Destroy an engine: waits for its transfers.  NULL is allowed. */
@@ -105,11 +106,11 @@ void bufio_engine_destroy(struct bufio_engine *e);
 
 struct bufio_engine_options {
 	bool read_only;
-	bool buffered;			/* through the page cache instead of O_DIRECT; synchronous */
-	bool synchronous;		/* pread and pwrite instead of libaio */
-	uint64_t offset_bytes;		/* where the device begins in the file */
-	uint64_t size_bytes;		/* 0: all that follows, less a tail of less than a sector */
-	unsigned queue_depth;		/* of libaio, at most 4096; 0: 128 */
+	bool buffered;	       /* through the page cache instead of O_DIRECT; synchronous */
+	bool synchronous;      /* pread and pwrite instead of libaio */
+	uint64_t offset_bytes; /* where the device begins in the file */
+	uint64_t size_bytes;   /* 0: all that follows, less a tail of less than a sector */
+	unsigned queue_depth;  /* of libaio, at most 4096; 0: 128 */
 };
 
 /*

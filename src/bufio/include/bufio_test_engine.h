@@ -13,21 +13,21 @@ extern "C" {
 #endif
 
 /* What a fault applies to; a mask. */
-#define BUFIO_FAULT_READ	(1u << 0)
-#define BUFIO_FAULT_WRITE	(1u << 1)
-#define BUFIO_FAULT_FLUSH	(1u << 2)
-#define BUFIO_FAULT_DISCARD	(1u << 3)	/* and zero */
-#define BUFIO_FAULT_ANY		15u
+#define BUFIO_FAULT_READ    (1u << 0)
+#define BUFIO_FAULT_WRITE   (1u << 1)
+#define BUFIO_FAULT_FLUSH   (1u << 2)
+#define BUFIO_FAULT_DISCARD (1u << 3) /* and zero */
+#define BUFIO_FAULT_ANY	    15u
 
 /* One rule.  A call that matches is counted; see first and count. */
 struct bufio_fault {
-	unsigned ops;			/* BUFIO_FAULT_* */
-	uint64_t start_bytes;		/* transfers that touch [start, end) ... */
-	uint64_t end_bytes;		/* ... 0: anywhere; a flush touches everything */
-	unsigned first;			/* the first matching call that fails, from 1; 0 is 1 */
-	unsigned count;			/* how many fail from there on; 0: all */
-	int error;			/* negative errno; 0: only delay */
-	unsigned delay_us;		/* every matching call waits before it is passed on or fails */
+	unsigned ops;	      /* BUFIO_FAULT_* */
+	uint64_t start_bytes; /* transfers that touch [start, end) ... */
+	uint64_t end_bytes;   /* ... 0: anywhere; a flush touches everything */
+	unsigned first;	      /* the first matching call that fails, from 1; 0 is 1 */
+	unsigned count;	      /* how many fail from there on; 0: all */
+	int error;	      /* negative errno; 0: only delay */
+	unsigned delay_us;    /* every matching call waits before it is passed on or fails */
 };
 
 /*
@@ -47,21 +47,21 @@ unsigned bufio_engine_fault_matched(struct bufio_engine *e);
 unsigned bufio_engine_fault_failed(struct bufio_engine *e);
 
 enum bufio_record_kind {
-	BUFIO_RECORD_WRITE,		/* submitted, with the data as it was */
-	BUFIO_RECORD_COMPLETE,		/* the write with number .write succeeded; is durable, if it was */
+	BUFIO_RECORD_WRITE,    /* submitted, with the data as it was */
+	BUFIO_RECORD_COMPLETE, /* the write with number .write succeeded; is durable, if it was */
 	BUFIO_RECORD_FLUSH_BEGIN,
-	BUFIO_RECORD_FLUSH_END,		/* success: all writes complete before its begin are durable */
-	BUFIO_RECORD_MARK,		/* bufio_engine_record_mark() */
-	BUFIO_RECORD_DISCARD,		/* contents undefined from here on; data is NULL */
+	BUFIO_RECORD_FLUSH_END, /* success: all writes complete before its begin are durable */
+	BUFIO_RECORD_MARK,	/* bufio_engine_record_mark() */
+	BUFIO_RECORD_DISCARD,	/* contents undefined from here on; data is NULL */
 };
 
 struct bufio_record_entry {
 	enum bufio_record_kind kind;
-	uint64_t write;			/* number of the write or flush, each from 1; mark's value */
+	uint64_t write; /* number of the write or flush, each from 1; mark's value */
 	uint64_t offset_bytes;
 	size_t size_bytes;
-	const void *data;		/* owned by the recorder; not aligned for a transfer */
-	bool durable;			/* BUFIO_IO_DURABLE was set; also in its COMPLETE */
+	const void *data; /* owned by the recorder; not aligned for a transfer */
+	bool durable;	  /* BUFIO_IO_DURABLE was set; also in its COMPLETE */
 };
 
 /*
