@@ -31,7 +31,19 @@ static int fake_setup(int nr, io_context_t *context)
 	return io_setup(nr, context);
 }
 
-/* Half of a vector, at least a sector, in out.  Returns how many parts. */
+/* How much of a transfer the script lets through; all of it if there is but a sector. */
+static size_t short_size(size_t total)
+{
+	size_t want = total / SECTOR_BYTES / 2 * SECTOR_BYTES;
+
+	if (script.short_bytes > 0)
+		want = (size_t)script.short_bytes;
+	else if (script.short_bytes < 0)
+		want = total - (size_t)-script.short_bytes;
+	return want && want < total ? want : total;
+}
+
+/* The beginning of a vector in out.  Returns how many parts. */
 static unsigned cut_vector(const struct iovec *iov, unsigned nr, struct iovec *out)
 {
 	size_t total = 0, want, got = 0;
@@ -39,9 +51,7 @@ static unsigned cut_vector(const struct iovec *iov, unsigned nr, struct iovec *o
 
 	for (i = 0; i < nr; i++)
 		total += iov[i].iov_len;
-	want = total / SECTOR_BYTES / 2 * SECTOR_BYTES;
-	if (!want)
-		want = total;
+	want = short_size(total);
 	for (i = 0; got < want; i++) {
 		out[i] = iov[i];
 		if (out[i].iov_len > want - got)

@@ -29,8 +29,9 @@ struct fake_script {
 	atomic_int durable_event;   /* the completion of RWF_DSYNC says this */
 	atomic_int event_result;    /* all transfers complete with this; INT_MIN: theirs */
 	/* both */
-	atomic_bool shorten; /* transfers stop early */
-	atomic_int extra;    /* bytes more than whole sectors that the short ones claim */
+	atomic_bool shorten;	/* transfers stop early: in the middle ... */
+	atomic_int short_bytes; /* ... or after so many bytes, or if negative so many less */
+	atomic_int extra;	/* bytes more than whole sectors that the short ones claim */
 	/* calls of the thread */
 	atomic_int call_error; /* pwritev2 with RWF_DSYNC fails so */
 	atomic_int call_interrupt;
