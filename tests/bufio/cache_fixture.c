@@ -47,13 +47,21 @@ void cache_fill(struct bufio_buffer *b, uint64_t value)
 		w[i] = value;
 }
 
+static bool all_equal(const uint64_t *w, unsigned n)
+{
+	/* From the end: who copies meanwhile comes from the other side. */
+	while (n > 1 && w[n - 1] == w[0])
+		n--;
+	return n == 1;
+}
+
 uint64_t cache_value(const struct bufio_buffer *b)
 {
 	const uint64_t *w = bufio_data(b);
 	unsigned n = bufio_block_bytes(bufio_client_of(b)) / 8;
 
-	for (unsigned i = 1; i < n; i++)
-		ck_assert_uint_eq(w[i], w[0]);
+	/* One assertion: each is a message to Check's parent process. */
+	ck_assert(all_equal(w, n));
 	return w[0];
 }
 
@@ -110,8 +118,7 @@ uint64_t cache_peek(struct cache *c, uint64_t block)
 	uint64_t w[CACHE_BLOCK / 8];
 
 	ck_assert_int_eq(bufio_engine_mem_peek(c->mem, block * CACHE_BLOCK, w, sizeof(w)), 0);
-	for (unsigned i = 1; i < CACHE_BLOCK / 8; i++)
-		ck_assert_uint_eq(w[i], w[0]);
+	ck_assert(all_equal(w, CACHE_BLOCK / 8));
 	return w[0];
 }
 
