@@ -4,7 +4,7 @@
  * all blocks.  A program that fails is made short and printed.
  *
  *	PROGRAM_SEED	of the first program of each combination; 1 if not set, 0: the time
- *	PROGRAM_RUNS	programs per combination; 20 if not set
+ *	PROGRAM_RUNS	programs per combination; 10 if not set
  *	PROGRAM_ONLY	one combination
  */
 #include <check.h>
@@ -60,7 +60,7 @@ START_TEST(random_programs_keep_every_promise)
 {
 	enum program_engine engine = (enum program_engine)(_i / NR_SHAPES);
 	unsigned seed = from_environment("PROGRAM_SEED", 1);
-	unsigned runs = from_environment("PROGRAM_RUNS", 20);
+	unsigned runs = from_environment("PROGRAM_RUNS", 10);
 
 	if (from_environment("PROGRAM_ONLY", (unsigned)_i) != (unsigned)_i)
 		return;
