@@ -63,8 +63,7 @@ static void letters(struct bufio_engine *e, char *ret)
 		char sector[512] __attribute__((aligned(512)));
 
 		ck_assert_int_eq(simple_transfer(e, BUFIO_OP_READ, i * 512, sector, 512), 0);
-		for (unsigned k = 1; k < 512; k++)
-			ck_assert_int_eq(sector[k], sector[0]);
+		ck_assert_int_eq(memcmp(sector, sector + 1, 511), 0);
 		ret[i] = (unsigned char)sector[0] == 0xdd ? 'J' : sector[0] ? sector[0] : '.';
 	}
 	ret[NR_SECTORS] = 0;
