@@ -14,7 +14,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define LEVEL_ANY -1
+#define LEVEL_ANY (-1)
 
 static unsigned record_bytes(enum meta_kind kind)
 {

@@ -155,7 +155,7 @@ ssize_t fs_write(struct fs *fs, uint64_t ino, uint64_t offset, const void *data,
 /*
  * List names after cookie (0: from the start).  For each one fill is called with the cookie
  * to go on with; a result other than 0 ends the listing before that name counts as seen.
- * fill must not call the filesystem for this directory, except fs_lookup_child().
+ * fill must not call the filesystem for this directory, except fs_lookup_child(), and forget nothing.
  */
 struct fs_dirent {
 	const char *name; /* NUL-terminated */

@@ -64,10 +64,14 @@ static void assert_unchanged(struct craft *c, uint8_t *before)
 	free(after);
 }
 
+#define MAX_FOUND 1024
+
 struct walk {
 	struct fs *fs;
 	unsigned nr_files, nr_left;
 	uint64_t dirs[64];
+	struct fs_attr found[MAX_FOUND]; /* in the directory, not yet read */
+	unsigned nr_found;
 };
 
 static void read_contents(struct fs *fs, const struct fs_attr *attr)
@@ -100,9 +104,20 @@ static int walk_entry(void *context, const struct fs_dirent *e)
 		w->dirs[w->nr_left++] = e->ino;
 		return 0;
 	}
-	read_contents(w->fs, &attr);
-	fs_forget(w->fs, e->ino, 1);
+	ck_assert_uint_lt(w->nr_found, MAX_FOUND);
+	w->found[w->nr_found++] = attr;
 	return 0;
+}
+
+/* Not while the directory is listed: a forgotten inode may start a transaction. */
+static void read_found(struct walk *w)
+{
+	while (w->nr_found) {
+		const struct fs_attr *attr = &w->found[--w->nr_found];
+
+		read_contents(w->fs, attr);
+		fs_forget(w->fs, attr->ino, 1);
+	}
 }
 
 /* A new name finds space and, by its index, itself. */
@@ -135,6 +150,7 @@ static void walk(struct craft *c)
 		uint64_t ino = w.dirs[--w.nr_left];
 
 		ck_assert_int_eq(fs_readdir(w.fs, ino, 0, walk_entry, &w), 0);
+		read_found(&w);
 		use_dir(w.fs, ino);
 		if (ino != I_ROOT)
 			fs_forget(w.fs, ino, 1);
