@@ -38,7 +38,8 @@
  * up to (limit_bytes / block_bytes - 1) / N buffers while it calls for another one, and none
  * will wait for ever.  If the rule is broken such that every buffer is held by threads that
  * all wait for one, the last of them gets -EDEADLK; this is told by the thread that took a hold,
- * and where a buffer is held by several threads or pinned, it is not told.  If there is nothing to wait for
+ * and where a buffer is held by several threads or pinned, it is not told.  If there is nothing
+ * to wait for
  * but dirty buffers that the device refuses to take, again and again for some seconds, the call
  * gets -ENOBUFS.
  * A buffer has room for a million holds and 1023 pins at a time.
@@ -291,14 +292,19 @@ uint64_t bufio_abandon(struct bufio_client *c);
  * the buffers but coherent with them: cached blocks are copied from (read) or to and marked
  * dirty (write), the others are transferred directly.
  *
- * iov covers nr whole blocks; bases and lengths of its parts must be multiples of
- * the engine's memory_align and sector_bytes, else the data takes a copy.
- * A write is durable only after bufio_write_dirty_buffers() or bufio_issue_flush().
- * Blocks that others change in the cache during the call come out old or new.
+ * iov covers nr whole blocks.  A block whose parts have bases and lengths that are multiples of
+ * the engine's memory_align and sector_bytes is transferred without a copy.  iov and the memory
+ * are the library's until the end.
+ * A write is durable only after bufio_write_dirty_buffers(): it may have gone to buffers.  If the
+ * flush fails, what went past them may be lost, see there.
+ * Blocks that others change in the cache during the call come out old or new; who reads blocks
+ * into the cache that are being written waits until that is done.
  *
- * done is called once with 0 or -errno, from any thread, also from within the call; if it
- * is NULL the call waits and returns the result.  Returns -EINVAL, -ERANGE or -ENOMEM
- * without calling done.
+ * done is called once with 0 or -errno, from any thread, also from within the call.  It must
+ * not wait for the device: of this library it may call bufio_release(), bufio_mark_dirty() and
+ * the getters.  If done is NULL the call waits and returns the result.  The call itself may wait
+ * for writes of cached blocks.  Returns -EINVAL, -ERANGE or -ENOMEM without calling done; after
+ * -ENOMEM part of a write may be in buffers.
  */
 int bufio_read_extent(struct bufio_client *c, uint64_t block, uint64_t nr, const struct iovec *iov,
 		      unsigned nr_iov, void (*done)(void *context, int result), void *context);
