@@ -35,3 +35,13 @@ picture "$mnt" >"$top/after"
 cmp "$top/before" "$top/after" || die "the remount differs"
 leave "$img"
 clean "$img"
+
+# awkward names, as image and as folder
+img="$top/a b,c\\d" mnt="$top/m n,o"
+mkdir "$mnt"
+t mkfs.bufs -q "$img" 16M || die mkfs
+t bufs "$img" "$mnt" || die "mount $img"
+echo x >"$mnt/file" || die "write in $mnt"
+refused 32 'is already mounted' t bufs "$img" "$mnt"
+leave "$img"
+clean "$img"
