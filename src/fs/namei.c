@@ -248,9 +248,19 @@ static int fill_new(struct txn *t, struct inode *dir, struct inode *child,
 	return r < 0 ? r : inode_store(t, child);
 }
 
-/* A new inode that got no name: the put to come frees it. */
+/* A symlink with half a target is none: let it be a file that has all its blocks within its size. */
+static void give_up_target(struct inode *child)
+{
+	if (!S_ISLNK(child->mode) || child->size)
+		return;
+	child->mode = S_IFREG;
+	child->size = (uint64_t)SYMLINK_BLOCKS << child->fs->geo.block_shift;
+}
+
+/* A new inode that got no name: the put to come frees it, or after a crash the next mount. */
 static void discard_new(struct txn *t, struct inode *child)
 {
+	give_up_target(child);
 	child->nlink = 0;
 	inode_orphan(t, child, 1);
 	inode_store(t, child);

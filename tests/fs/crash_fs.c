@@ -86,8 +86,7 @@ static int walk_file(struct fs *fs, const struct fs_attr *a, const char *path, s
 			return (int)n;
 		target[n < 40 ? n : 40] = '\0';
 	}
-	if (asprintf(&f->line, "%o links %u size %llu %s", a->mode, a->nlink,
-		     (unsigned long long)(S_ISDIR(a->mode) ? 0 : a->size), target) < 0)
+	if (asprintf(&f->line, "%o links %u %s", a->mode, a->nlink, target) < 0)
 		return -ENOMEM;
 	if (!f->size)
 		return 0;
@@ -149,9 +148,103 @@ static const struct snapshot_file *find_ino(const struct snapshot *s, uint64_t i
 	return NULL;
 }
 
+/*
+ * A write of a file's end may take several transactions when space is short: until the last of them is durable
+ * the file may have any size in between.  f was found; new is what step k left.
+ */
+static bool size_fits(const struct world *w, const struct snapshot_file *f,
+		      const struct snapshot_file *new, unsigned k)
+{
+	const struct snapshot_file *old = k ? find_ino(w->steps[k - 1], new->ino) : NULL;
+
+	if (f->size == new->size)
+		return true;
+	return w->in_place && old && f->size >= old->size && f->size < new->size;
+}
+
 static size_t sector_size(const struct snapshot_file *f, uint64_t at)
 {
 	return f->size - at < SECTOR ? f->size - at : SECTOR;
+}
+
+/* The first step whose version of the inode may be found at this mark. */
+static unsigned synced_step(const struct world *w, uint64_t ino, unsigned mark)
+{
+	unsigned step = w->durable[mark];
+
+	for (unsigned i = 0; i < w->nr_synced; i++) {
+		const struct synced *s = &w->synced[i];
+
+		if (s->ino == ino && s->step <= mark && s->step > step)
+			step = s->step;
+	}
+	return step;
+}
+
+/* The next entry that belongs to ino: a name of it, or (entries) a name in it, being the directory dir. */
+static const struct snapshot_file *next_of(const struct snapshot *s, size_t *i, uint64_t ino,
+					   const char *dir)
+{
+	size_t n = dir ? strlen(dir) : 0;
+
+	for (; *i < s->nr; (*i)++) {
+		const struct snapshot_file *f = &s->files[*i];
+		const char *slash = strrchr(f->path, '/');
+
+		if (f->ino == ino ||
+		    (dir && (size_t)(slash - f->path) == n && !strncmp(f->path, dir, n)))
+			return &s->files[(*i)++];
+	}
+	return NULL;
+}
+
+static const char *dir_path(const struct snapshot *s, uint64_t ino)
+{
+	const struct snapshot_file *f = find_ino(s, ino);
+
+	if (ino == INODE_ROOT)
+		return "";
+	return f && f->line[0] == '4' ? f->path : NULL;
+}
+
+static bool same_entry(const struct snapshot_file *a, const struct snapshot_file *b,
+		       const struct synced *s)
+{
+	if (a->size != b->size || (a->size && memcmp(a->data, b->data, a->size) != 0))
+		return false;
+	if (s->data_only)
+		return true;
+	/* of an entry in the directory only the name counts */
+	return !strcmp(a->path, b->path) && (a->ino != s->ino || !strcmp(a->line, b->line));
+}
+
+/* Is what was synced in step k what it was when it was synced? */
+static bool synced_is_same(const struct world *w, const struct synced *s, unsigned k)
+{
+	const struct snapshot *x = w->steps[k], *y = w->steps[s->step];
+	const struct snapshot_file *a, *b;
+	size_t i = 0, j = 0;
+
+	do {
+		a = next_of(x, &i, s->ino, s->data_only ? NULL : dir_path(x, s->ino));
+		b = next_of(y, &j, s->ino, s->data_only ? NULL : dir_path(y, s->ino));
+		if (a && b && a->ino == s->ino && !same_entry(a, b, s))
+			return false;
+		if (a && b && a->ino != s->ino && strcmp(a->path, b->path) != 0)
+			return false;
+	} while (a && b);
+	return !a && !b;
+}
+
+static bool keeps_synced(const struct world *w, unsigned k, unsigned mark)
+{
+	for (unsigned i = 0; i < w->nr_synced; i++) {
+		const struct synced *s = &w->synced[i];
+
+		if (s->step <= mark && k < s->step && !synced_is_same(w, s, k))
+			return false;
+	}
+	return true;
 }
 
 /* May this sector be what it is?  Steps first to last may each have written it. */
@@ -171,18 +264,20 @@ static bool sector_fits(const struct world *w, const struct snapshot_file *f, ui
 
 /* Data of the found tree against that of step k. */
 static bool same_data(const struct world *w, const struct snapshot *found, unsigned k,
-		      unsigned first, unsigned last)
+		      unsigned mark, unsigned last)
 {
 	for (size_t i = 0; i < found->nr; i++) {
 		const struct snapshot_file *f = &found->files[i], *g = &w->steps[k]->files[i];
 
+		if (!size_fits(w, f, g, k))
+			return false;
 		if (!f->size || !memcmp(f->data, g->data, f->size))
 			continue;
 		if (!w->in_place)
 			return false;
 		for (uint64_t at = 0; at < f->size; at += SECTOR)
 			if (memcmp(f->data + at, g->data + at, sector_size(f, at)) != 0 &&
-			    !sector_fits(w, f, at, first, last))
+			    !sector_fits(w, f, at, synced_step(w, f->ino, mark), last))
 				return false;
 	}
 	return true;
@@ -194,7 +289,8 @@ static void snapshot_print(const struct snapshot *s, const char *title)
 	for (size_t i = 0; i < s->nr; i++) {
 		const struct snapshot_file *f = &s->files[i];
 
-		fprintf(stderr, "  %s (%llu): %s", f->path, (unsigned long long)f->ino, f->line);
+		fprintf(stderr, "  %s (%llu): %s size %llu", f->path, (unsigned long long)f->ino,
+			f->line, (unsigned long long)f->size);
 		for (uint64_t at = 0; at < f->size; at += SECTOR)
 			fprintf(stderr, " %02x", (unsigned char)f->data[at]);
 		fprintf(stderr, "\n");
@@ -246,6 +342,18 @@ void world_step(struct world *w, bool durable)
 	take_step(w);
 }
 
+void world_fsync(struct world *w, const char *path, bool datasync)
+{
+	uint64_t ino = path_ino(w->fs, path);
+
+	if (ino) {
+		ck_assert_int_eq(do_fsync(w->fs, path, datasync), 0);
+		ck_assert_uint_lt(w->nr_synced, WORLD_MAX_SYNCED);
+		w->synced[w->nr_synced++] = (struct synced){ino, w->nr_steps + 1, datasync};
+	}
+	world_step(w, false);
+}
+
 /* Cutting it */
 
 static void fail_image(const struct world *w, struct crash *c, const char *what)
@@ -287,7 +395,8 @@ static void compare_tree(const struct world *w, struct crash *c, struct fs *fs, 
 	if (snapshot_take(fs, &found) < 0)
 		fail_image(w, c, "the tree cannot be read");
 	for (unsigned k = first; k <= last; k++) {
-		if (same_names(found, w->steps[k]) && same_data(w, found, k, first, last)) {
+		if (same_names(found, w->steps[k]) && same_data(w, found, k, mark, last) &&
+		    keeps_synced(w, k, mark)) {
 			snapshot_free(found);
 			return;
 		}
@@ -308,8 +417,9 @@ static void go_on(const struct world *w, struct crash *c, struct fs *fs)
 	memset(data, 'n', sizeof(data));
 	r = fs_make(fs, INODE_ROOT, "afterwards", &what, &a);
 	if (r == 0) {
-		if (fs_write(fs, a.ino, 0, data, sizeof(data)) < 0 ||
-		    fs_fsync(fs, a.ino, false) < 0)
+		ssize_t n = fs_write(fs, a.ino, 0, data, sizeof(data));
+
+		if ((n < 0 && n != -ENOSPC) || fs_fsync(fs, a.ino, false) < 0)
 			fail_image(w, c, "it cannot be written to");
 		fs_forget(fs, a.ino, 1);
 		r = fs_unlink(fs, INODE_ROOT, "afterwards");

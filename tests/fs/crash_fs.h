@@ -8,6 +8,8 @@
  *  - check_fs(), which writes nothing, finds nothing, and nothing after the replay;
  *  - the tree is as it was after some step at or behind the last that was made durable, and not
  *    behind the one that was under way;
+ *  - what was synced by itself is as it was then or later, with all its names, and a directory
+ *    with all its entries;
  *  - bytes overwritten in place since then are from any step in between, all others exact;
  *  - the filesystem goes on working, and is cut again while it recovers.
  *
@@ -18,9 +20,17 @@
 
 #include <stdbool.h>
 
-#define WORLD_MAX_STEPS 256
+#define WORLD_MAX_STEPS	 512
+#define WORLD_MAX_SYNCED 256
 
 struct snapshot;
+
+/* An inode was synced after this step: it must not be found as it was before. */
+struct synced {
+	uint64_t ino;
+	unsigned step;
+	bool data_only; /* fdatasync(): its size and bytes */
+};
 
 struct world {
 	struct bufio_engine *mem, *record, *base;
@@ -29,7 +39,9 @@ struct world {
 	struct snapshot *steps[WORLD_MAX_STEPS]; /* [0]: where it began */
 	unsigned nr_steps;			 /* behind [0] */
 	unsigned durable[WORLD_MAX_STEPS];	 /* after a step: the last one that is durable */
-	bool in_place;				 /* some step overwrites */
+	struct synced synced[WORLD_MAX_SYNCED];
+	unsigned nr_synced;
+	bool in_place; /* some step overwrites */
 	bool whole_writes;
 	unsigned nr_random;	       /* images of a point with many writes; 0: 32 */
 	unsigned recut_every;	       /* cut the recovery of every nth image; 0: never */
@@ -45,6 +57,9 @@ void world_begin(struct world *w);
 
 /* A step was done; if durable, all up to it must survive. */
 void world_step(struct world *w, bool durable);
+
+/* A step of its own: fsync() or fdatasync() of a path, if it is there. */
+void world_fsync(struct world *w, const char *path, bool datasync);
 
 /* Unmount, then cut everywhere and check.  The world is gone afterwards. */
 void world_finish(struct world *w);

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* See crash_ops.h. */
+#include "crash_ops.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+const char *const op_names[NR_OPS] = {
+	"create",      "mkdir",		 "fifo",	 "symlink",	 "symlink_long",
+	"link",	       "link_other_dir", "unlink",	 "unlink_small", "unlink_other",
+	"rmdir",       "rename",	 "rename_over",	 "rename_dir",	 "rename_dir_over",
+	"rename_back", "exchange",	 "chmod",	 "cut",		 "cut_to_nothing",
+	"lengthen",    "append",	 "append_small", "append_much",	 "overwrite",
+	"write_hole",  "grow_inline",
+};
+
+/*
+ * /A/foo: 3000 bytes in blocks; /A/bar: 20 bytes inline; /B/foo: 100 bytes inline; /A/empty and
+ * /B/empty: directories.
+ */
+void populate(struct fs *fs)
+{
+	ck_assert_int_eq(do_make(fs, "/A", S_IFDIR | 0755, NULL), 0);
+	ck_assert_int_eq(do_make(fs, "/B", S_IFDIR | 0755, NULL), 0);
+	ck_assert_int_eq(do_make(fs, "/A/foo", S_IFREG | 0644, NULL), 0);
+	ck_assert_int_eq(do_make(fs, "/A/bar", S_IFREG | 0644, NULL), 0);
+	ck_assert_int_eq(do_make(fs, "/B/foo", S_IFREG | 0644, NULL), 0);
+	ck_assert_int_eq(do_make(fs, "/A/empty", S_IFDIR | 0755, NULL), 0);
+	ck_assert_int_eq(do_make(fs, "/B/empty", S_IFDIR | 0755, NULL), 0);
+	ck_assert_int_eq(do_write(fs, "/A/foo", 0, 3000, 'f'), 0);
+	ck_assert_int_eq(do_write(fs, "/A/bar", 0, 20, 'b'), 0);
+	ck_assert_int_eq(do_write(fs, "/B/foo", 0, 100, 'B'), 0);
+}
+
+static uint64_t size_of(struct fs *fs, const char *path)
+{
+	struct fs_attr a = {.size = 0};
+	uint64_t ino = path_ino(fs, path);
+
+	if (ino && fs_getattr(fs, ino, &a) < 0)
+		return 0;
+	return a.size;
+}
+
+static int append(struct fs *fs, const char *path, size_t size, char fill)
+{
+	return do_write(fs, path, size_of(fs, path), size, fill);
+}
+
+/* Some fail after some others: that is a step too. */
+static int run(struct fs *fs, enum op op, char fill)
+{
+	static char far_away[600];
+
+	memset(far_away, 'l', sizeof(far_away) - 1);
+	switch (op) {
+	case CREATE:
+		return do_make(fs, "/A/new", S_IFREG | 0600, NULL);
+	case MKDIR:
+		return do_make(fs, "/A/dir", S_IFDIR | 0700, NULL);
+	case FIFO:
+		return do_make(fs, "/B/fifo", S_IFIFO | 0600, NULL);
+	case SYMLINK:
+		return do_make(fs, "/A/link", S_IFLNK | 0777, "foo");
+	case SYMLINK_LONG:
+		return do_make(fs, "/A/link", S_IFLNK | 0777, far_away);
+	case LINK:
+		return do_link(fs, "/A/foo", "/A/hard");
+	case LINK_OTHER_DIR:
+		return do_link(fs, "/A/foo", "/B/hard");
+	case UNLINK:
+		return do_unlink(fs, "/A/foo");
+	case UNLINK_SMALL:
+		return do_unlink(fs, "/A/bar");
+	case UNLINK_OTHER:
+		return do_unlink(fs, "/B/foo");
+	case RMDIR:
+		return do_rmdir(fs, "/A/empty");
+	case RENAME:
+		return do_rename(fs, "/A/foo", "/B/moved", 0);
+	case RENAME_OVER:
+		return do_rename(fs, "/B/foo", "/A/foo", 0);
+	case RENAME_DIR:
+		return do_rename(fs, "/A/empty", "/B/dir", 0);
+	case RENAME_DIR_OVER:
+		return do_rename(fs, "/A/empty", "/B/empty", 0);
+	case RENAME_BACK:
+		return do_rename(fs, "/B/moved", "/A/foo", 0);
+	case EXCHANGE:
+		return do_rename(fs, "/A/foo", "/B/foo", RENAME_EXCHANGE);
+	case CHMOD:
+		return do_chmod(fs, "/A/foo", 0600);
+	case CUT:
+		return do_truncate(fs, "/A/foo", 1500);
+	case CUT_TO_NOTHING:
+		return do_truncate(fs, "/A/foo", 0);
+	case LENGTHEN:
+		return do_truncate(fs, "/A/foo", 5000);
+	case APPEND:
+		return append(fs, "/A/foo", 2000, fill);
+	case APPEND_SMALL:
+		return append(fs, "/A/bar", 30, fill);
+	case APPEND_MUCH:
+		return append(fs, "/A/foo", 40000, fill);
+	case OVERWRITE:
+		return do_write(fs, "/A/foo", 500, 1500, fill);
+	case WRITE_HOLE:
+		return do_write(fs, "/A/foo", 9000, 1200, fill);
+	case GROW_INLINE:
+		return append(fs, "/B/foo", 900, fill);
+	default:
+		return -EINVAL;
+	}
+}
+
+void world_op(struct world *w, enum op op, enum persist how, char fill)
+{
+	w->in_place |= op == OVERWRITE || op == APPEND || op == APPEND_SMALL || op == APPEND_MUCH;
+	run(w->fs, op, fill);
+	world_step(w, false);
+	switch (how) {
+	case PERSIST_FSYNC_FOO:
+		world_fsync(w, "/A/foo", false);
+		break;
+	case PERSIST_FDATASYNC_FOO:
+		world_fsync(w, "/A/foo", true);
+		break;
+	case PERSIST_FSYNC_DIR:
+		world_fsync(w, "/A", false);
+		break;
+	case PERSIST_SYNC:
+		ck_assert_int_eq(fs_sync(w->fs), 0);
+		world_step(w, true);
+		break;
+	default:
+		break;
+	}
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef TEST_CRASH_OPS_H
+#define TEST_CRASH_OPS_H
+
+/* Operations over a small namespace, and ways to make them durable, for the tests of power cuts. */
+#include "crash_fs.h"
+
+enum op {
+	CREATE,
+	MKDIR,
+	FIFO,
+	SYMLINK,
+	SYMLINK_LONG,
+	LINK,
+	LINK_OTHER_DIR,
+	UNLINK,
+	UNLINK_SMALL,
+	UNLINK_OTHER,
+	RMDIR,
+	RENAME,
+	RENAME_OVER,
+	RENAME_DIR,
+	RENAME_DIR_OVER,
+	RENAME_BACK,
+	EXCHANGE,
+	CHMOD,
+	CUT,
+	CUT_TO_NOTHING,
+	LENGTHEN,
+	APPEND,
+	APPEND_SMALL,
+	APPEND_MUCH,
+	OVERWRITE,
+	WRITE_HOLE,
+	GROW_INLINE,
+	NR_OPS,
+};
+
+extern const char *const op_names[NR_OPS];
+
+enum persist {
+	PERSIST_NONE,
+	PERSIST_FSYNC_FOO,
+	PERSIST_FDATASYNC_FOO,
+	PERSIST_FSYNC_DIR,
+	PERSIST_SYNC,
+	NR_PERSIST,
+};
+
+/* /A and /B with files of all kinds of contents, and an empty directory each. */
+void populate(struct fs *fs);
+
+/* One operation, then a way to make it durable, as steps of the world.  An operation may fail. */
+void world_op(struct world *w, enum op op, enum persist how, char fill);
+
+#endif
