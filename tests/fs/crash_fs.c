@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "fsck.h"
+#include "log.h"
 #include "open.h"
 #include "super.h"
 
@@ -321,6 +322,10 @@ void world_init(struct world *w, uint64_t size_bytes, uint64_t log_bytes)
 
 static void take_step(struct world *w)
 {
+	uint64_t tail_seq = atomic_load(&w->fs->log->tail_seq);
+
+	w->nr_checkpoints += tail_seq != w->tail_seq;
+	w->tail_seq = tail_seq;
 	ck_assert_int_eq(snapshot_take(w->fs, &w->steps[w->nr_steps]), 0);
 	bufio_engine_record_mark(w->record, w->nr_steps);
 }
@@ -331,6 +336,7 @@ void world_begin(struct world *w)
 	w->base = crash_copy(w->mem);
 	bufio_engine_record_clear(w->record);
 	w->nr_steps = 0;
+	w->tail_seq = atomic_load(&w->fs->log->tail_seq);
 	take_step(w);
 }
 
@@ -584,7 +590,7 @@ int do_write(struct fs *fs, const char *path, uint64_t offset, size_t size, char
 	if (ino) {
 		ssize_t n = fs_write(fs, ino, offset, data, size);
 
-		r = n < 0 ? (int)n : (size_t)n == size ? 0 : -ENOSPC;
+		r = n < 0 ? (int)n : 0; /* some of it is a step too */
 		fs_forget(fs, ino, 1);
 	}
 	free(data);

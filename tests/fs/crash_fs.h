@@ -21,7 +21,7 @@
 #include <stdbool.h>
 
 #define WORLD_MAX_STEPS	 512
-#define WORLD_MAX_SYNCED 256
+#define WORLD_MAX_SYNCED 512
 
 struct snapshot;
 
@@ -46,7 +46,9 @@ struct world {
 	unsigned nr_random;	       /* images of a point with many writes; 0: 32 */
 	unsigned recut_every;	       /* cut the recovery of every nth image; 0: never */
 	uint64_t nr_images, nr_recuts; /* checked so far */
-	char name[200];		       /* for messages */
+	uint64_t tail_seq;
+	unsigned nr_checkpoints; /* while it was worked on */
+	char name[200];		 /* for messages */
 };
 
 /* A formatted device, mounted, not recorded yet. */

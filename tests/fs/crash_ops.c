@@ -7,12 +7,36 @@
 #include <sys/stat.h>
 
 const char *const op_names[NR_OPS] = {
-	"create",      "mkdir",		 "fifo",	 "symlink",	 "symlink_long",
-	"link",	       "link_other_dir", "unlink",	 "unlink_small", "unlink_other",
-	"rmdir",       "rename",	 "rename_over",	 "rename_dir",	 "rename_dir_over",
-	"rename_back", "exchange",	 "chmod",	 "cut",		 "cut_to_nothing",
-	"lengthen",    "append",	 "append_small", "append_much",	 "overwrite",
-	"write_hole",  "grow_inline",
+	"create",
+	"mkdir",
+	"fifo",
+	"symlink",
+	"symlink_long",
+	"link",
+	"link_other_dir",
+	"unlink",
+	"unlink_small",
+	"unlink_other",
+	"rmdir",
+	"rename",
+	"rename_over",
+	"rename_dir",
+	"rename_dir_over",
+	"rename_back",
+	"exchange",
+	"chmod",
+	"cut",
+	"cut_to_nothing",
+	"lengthen",
+	"append",
+	"append_small",
+	"append_much",
+	"overwrite",
+	"write_hole",
+	"grow_inline",
+	"append_other",
+	"append_much_other",
+	"cut_other",
 };
 
 /*
@@ -109,16 +133,29 @@ static int run(struct fs *fs, enum op op, char fill)
 		return do_write(fs, "/A/foo", 9000, 1200, fill);
 	case GROW_INLINE:
 		return append(fs, "/B/foo", 900, fill);
+	case APPEND_OTHER:
+		return append(fs, "/B/foo", 15000, fill);
+	case APPEND_MUCH_OTHER:
+		return append(fs, "/B/foo", 40000, fill);
+	case CUT_OTHER:
+		return do_truncate(fs, "/B/foo", 0);
 	default:
 		return -EINVAL;
 	}
 }
 
-void world_op(struct world *w, enum op op, enum persist how, char fill)
+int world_op(struct world *w, enum op op, char fill)
 {
-	w->in_place |= op == OVERWRITE || op == APPEND || op == APPEND_SMALL || op == APPEND_MUCH;
-	run(w->fs, op, fill);
+	int r;
+
+	w->in_place |= op >= APPEND && op <= APPEND_MUCH_OTHER;
+	r = run(w->fs, op, fill);
 	world_step(w, false);
+	return r;
+}
+
+void world_persist(struct world *w, enum persist how)
+{
 	switch (how) {
 	case PERSIST_FSYNC_FOO:
 		world_fsync(w, "/A/foo", false);

@@ -33,6 +33,9 @@ enum op {
 	OVERWRITE,
 	WRITE_HOLE,
 	GROW_INLINE,
+	APPEND_OTHER,	   /* as much as rides in a record */
+	APPEND_MUCH_OTHER, /* more */
+	CUT_OTHER,
 	NR_OPS,
 };
 
@@ -50,7 +53,10 @@ enum persist {
 /* /A and /B with files of all kinds of contents, and an empty directory each. */
 void populate(struct fs *fs);
 
-/* One operation, then a way to make it durable, as steps of the world.  An operation may fail. */
-void world_op(struct world *w, enum op op, enum persist how, char fill);
+/* One operation as a step of the world; it may fail. */
+int world_op(struct world *w, enum op op, char fill);
+
+/* A way to make it durable, as a step unless it is none. */
+void world_persist(struct world *w, enum persist how);
 
 #endif

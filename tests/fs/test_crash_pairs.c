@@ -41,7 +41,8 @@ START_TEST(every_operation_alone)
 		begin(&w);
 		w.recut_every = 50;
 		snprintf(w.name, sizeof(w.name), "%s, persist %u", op_names[_i], how);
-		world_op(&w, (enum op)_i, (enum persist)how, 'x');
+		world_op(&w, (enum op)_i, 'x');
+		world_persist(&w, (enum persist)how);
 		finish(&w);
 	}
 	printf("crash: %llu images, %llu of them of recoveries, of %llu programs\n",
@@ -65,8 +66,10 @@ START_TEST(every_pair)
 			snprintf(w.name, sizeof(w.name), "%s, persist %u, %s, persist %u",
 				 op_names[_i], how % NR_PERSIST, op_names[second],
 				 how / NR_PERSIST);
-			world_op(&w, (enum op)_i, (enum persist)(how % NR_PERSIST), 'x');
-			world_op(&w, (enum op)second, (enum persist)(how / NR_PERSIST), 'y');
+			world_op(&w, (enum op)_i, 'x');
+			world_persist(&w, (enum persist)(how % NR_PERSIST));
+			world_op(&w, (enum op)second, 'y');
+			world_persist(&w, (enum persist)(how / NR_PERSIST));
 			finish(&w);
 		}
 	}

@@ -1,63 +1,146 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Long random programs on a small log, which wraps and fills, on devices that are nearly full, so that
- * freed blocks are soon used again; and with threads.  Cut everywhere.
+ * Long random programs on a small log, which fills and wraps, and on devices that are nearly full, so that
+ * freed blocks are soon used again.  Cut everywhere.
  */
-#include "crash_ops.h"
+#include "crash_fs.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
-#define NR_PROGRAMS 6
-#define NR_OPS_EACH 60
+#define NR_PROGRAMS 4
 
-/* CRASH_LONG: so many times as many programs. */
-static unsigned how_long(void)
+struct program {
+	struct world w;
+	uint64_t random;
+};
+
+static unsigned draw(struct program *p, unsigned below)
 {
-	const char *text = getenv("CRASH_LONG");
-	unsigned n = text ? (unsigned)strtoul(text, NULL, 0) : 1;
-
-	return n ? n : 1;
+	return (unsigned)(image_random(&p->random) >> 20) % below;
 }
 
-static void program(const char *name, uint64_t size, uint64_t seed)
+static const char *draw_path(struct program *p)
 {
-	uint64_t random = seed;
-	struct world w;
+	static const char *const paths[] = {"/A/k", "/A/l", "/A/m", "/B/k", "/B/l", "/B/m"};
 
-	world_init(&w, size, 128 << 10);
-	populate(w.fs);
-	world_begin(&w);
-	w.nr_random = 1;
-	w.recut_every = 1000;
-	snprintf(w.name, sizeof(w.name), "%s, SEED=%llu", name, (unsigned long long)seed);
-	for (unsigned n = 0; n < NR_OPS_EACH; n++) {
-		uint64_t r = image_random(&random);
-		unsigned how = (r >> 32) % 12;
+	return paths[draw(p, 6)];
+}
 
-		world_op(&w, (enum op)(r % NR_OPS), how < NR_PERSIST ? (enum persist)how : 0,
-			 (char)('a' + n % 26));
+static int write_somewhere(struct program *p, const char *path, char fill)
+{
+	static const size_t sizes[] = {100, 1500, 6000, 15000, 30000};
+	struct fs_attr a = {.size = 0};
+	uint64_t ino = path_ino(p->w.fs, path);
+
+	if (!ino || fs_getattr(p->w.fs, ino, &a) < 0 || !S_ISREG(a.mode))
+		return -ENOENT;
+	p->w.in_place = true;
+	return do_write(p->w.fs, path, draw(p, 3) ? a.size : draw(p, 20000), sizes[draw(p, 5)],
+			fill);
+}
+
+static int draw_op(struct program *p, char fill)
+{
+	const char *path = draw_path(p);
+	struct fs *fs = p->w.fs;
+
+	switch (draw(p, 12)) {
+	case 0:
+	case 1:
+		return do_make(fs, path, S_IFREG | 0644, NULL);
+	case 2:
+		return do_make(fs, path, S_IFDIR | 0755, NULL);
+	case 3:
+		return do_unlink(fs, path);
+	case 4:
+		return do_rmdir(fs, path);
+	case 5:
+		return do_rename(fs, path, draw_path(p), 0);
+	case 6:
+		return do_rename(fs, path, draw_path(p), RENAME_EXCHANGE);
+	case 7:
+		return do_link(fs, path, draw_path(p));
+	case 8:
+		return do_truncate(fs, path, draw(p, 3) ? draw(p, 9000) : 0);
+	default:
+		return write_somewhere(p, path, fill);
 	}
-	world_finish(&w);
-	printf("crash: %s: %llu images, %llu of recoveries\n", w.name,
-	       (unsigned long long)w.nr_images, (unsigned long long)w.nr_recuts);
+}
+
+static void draw_persist(struct program *p)
+{
+	switch (draw(p, 8)) {
+	case 0:
+	case 1:
+		world_fsync(&p->w, draw_path(p), false);
+		break;
+	case 2:
+		world_fsync(&p->w, draw_path(p), true);
+		break;
+	case 3:
+		world_fsync(&p->w, draw(p, 2) ? "/A" : "/B", false);
+		break;
+	case 4:
+		ck_assert_int_eq(fs_sync(p->w.fs), 0);
+		world_step(&p->w, true);
+		break;
+	default:
+		break;
+	}
+}
+
+/* Returns how often the log was emptied while the program ran. */
+static unsigned run_program(const char *name, uint64_t size, uint64_t seed)
+{
+	struct program p = {.random = seed};
+	struct world *w = &p.w;
+
+	world_init(w, size, 128 << 10);
+	ck_assert_int_eq(do_make(w->fs, "/A", S_IFDIR | 0755, NULL), 0);
+	ck_assert_int_eq(do_make(w->fs, "/B", S_IFDIR | 0755, NULL), 0);
+	world_begin(w);
+	w->nr_random = 1;
+	w->recut_every = 1000;
+	snprintf(w->name, sizeof(w->name), "%s, SEED=%llu", name, (unsigned long long)seed);
+	while (w->nr_steps + 2 < WORLD_MAX_STEPS) {
+		if (draw_op(&p, (char)('a' + w->nr_steps % 26)) < 0)
+			continue;
+		world_step(w, false);
+		draw_persist(&p);
+	}
+	world_finish(w);
+	printf("crash: %s: %llu images, %llu of recoveries, %u checkpoints\n", w->name,
+	       (unsigned long long)w->nr_images, (unsigned long long)w->nr_recuts,
+	       w->nr_checkpoints);
+	return w->nr_checkpoints;
+}
+
+/* CRASH_LONG: so many times as many programs. */
+static void run_programs(const char *name, uint64_t size)
+{
+	const char *text = getenv("CRASH_LONG");
+	unsigned nr = NR_PROGRAMS * (text ? (unsigned)strtoul(text, NULL, 0) : 1);
+	uint64_t seed = image_seed(name);
+	unsigned nr_checkpoints = 0;
+
+	for (unsigned n = 0; n < nr; n++)
+		nr_checkpoints += run_program(name, size, seed + n);
+	/* else it did not test what it is for */
+	ck_assert_uint_ge(nr_checkpoints, nr);
 }
 
 START_TEST(log_that_wraps)
 {
-	uint64_t seed = image_seed("log_that_wraps");
-
-	for (unsigned n = 0; n < NR_PROGRAMS * how_long(); n++)
-		program("log that wraps", 900 << 10, seed + n);
+	run_programs("log_that_wraps", 900 << 10);
 }
 END_TEST
 
 START_TEST(device_nearly_full)
 {
-	uint64_t seed = image_seed("device_nearly_full");
-
-	for (unsigned n = 0; n < NR_PROGRAMS * how_long(); n++)
-		program("device nearly full", 240 << 10, seed + n);
+	run_programs("device_nearly_full", 256 << 10);
 }
 END_TEST
 
