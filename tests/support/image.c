@@ -212,7 +212,7 @@ int image_run(const char *name, TCase *const *cases)
 	int failed;
 
 	for (; *cases; cases++) {
-		tcase_set_timeout(*cases, 120);
+		tcase_set_timeout(*cases, 600);
 		suite_add_tcase(suite, *cases);
 	}
 	runner = srunner_create(suite);
