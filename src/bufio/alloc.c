@@ -54,26 +54,25 @@ static bool is_held_by_waiters_locked(const struct bufio_client *c, uint64_t s)
  */
 static int why_stuck(struct bufio_client *c, bool refused)
 {
-	uint32_t nr = atomic_load(&c->nr_touched);
+	uint32_t nr = atomic_load(&c->nr_touched), nr_stuck = 0;
 	int r = -EDEADLK;
 
 	pthread_mutex_lock(&c->free_lock);
-	for (uint32_t i = 0; i < nr; i++) {
+	for (uint32_t i = 0; i < nr && r; i++) {
 		uint64_t s = atomic_load(&c->buffers[i].state);
 
-		if (!(s & ST_VALID) || (s & (ST_READING | ST_WRITING))) {
+		if (!(s & ST_VALID))
+			continue; /* on its way between free and used, or not in memory */
+		nr_stuck++;
+		if (is_held_by_waiters_locked(c, s) && !(s & (ST_READING | ST_WRITING)))
+			continue;
+		if (refused && (s & ST_DIRTY) && !(s & (ST_HOLDS | ST_PINS | ST_WRITING)))
+			r = -ENOBUFS;
+		else
 			r = 0;
-		} else if (!is_held_by_waiters_locked(c, s)) {
-			if (!refused || (s & (ST_HOLDS | ST_PINS)) || !(s & ST_DIRTY))
-				r = 0;
-			else
-				r = -ENOBUFS;
-		}
-		if (!r)
-			break;
 	}
 	pthread_mutex_unlock(&c->free_lock);
-	return r;
+	return pool_is_over(c, nr_stuck) ? 0 : r;
 }
 
 static void waiter_add(struct bufio_client *c, struct free_waiter *w)

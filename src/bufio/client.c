@@ -172,11 +172,12 @@ int bufio_destroy(struct bufio_client *c)
 /* Down to the limit now; what is held goes when the background writer comes by. */
 static int shrink(struct bufio_client *c)
 {
+	struct write_scope scope = {.end = UINT64_MAX, .wait = WRITE_WAIT_NOT};
 	struct bufio_buffer *b;
 	int r = 0;
 
 	if (pool_is_over(c, atomic_load(&c->nr_limit)) && dirty_count(c))
-		r = bufio_write_range(c, 0, c->nr_blocks);
+		r = writeback_scope(c, &scope);
 	while (pool_is_over(c, atomic_load(&c->nr_limit))) {
 		b = pool_get_excess(c);
 		if (!b)

@@ -82,8 +82,8 @@ int bufio_drop_buffers(struct bufio_client *c)
 	int r;
 
 	wait_async_all(c);
-	/* Writing would wait for the pins. */
-	if (is_any(c, ST_PINS))
+	/* Writing would wait for them. */
+	if (is_any(c, ST_PINS | (c->options.stable_writes ? ST_HOLDS : 0)))
 		return -EBUSY;
 	r = bufio_write_dirty_buffers(c);
 	each_cached(c, 0, UINT64_MAX, visit_forget, NULL);

@@ -193,13 +193,22 @@ END_TEST
 
 START_TEST(shrinking_below_what_is_held_ends_when_it_is_released)
 {
-	struct bufio_buffer *b[8];
+	struct bufio_buffer *b[8], *more;
 	struct bufio_stats s;
 
 	for (unsigned i = 0; i < 8; i++)
 		ck_assert_int_eq(bufio_read(t.client, i, &b[i]), 0);
 	ck_assert_int_eq(bufio_resize(t.client, 2 * BLOCK, 2 * BLOCK), -EBUSY);
-	for (unsigned i = 0; i < 8; i++)
+	bufio_pin(b[0]);
+	bufio_mark_dirty(b[0]);
+	ck_assert_int_eq(bufio_resize(t.client, BLOCK, 2 * BLOCK), -EBUSY);
+	bufio_unpin(b[0], false);
+	for (unsigned i = 0; i < 6; i++)
+		bufio_release(b[i]);
+	/* Two are left, and all the memory of the others was given back. */
+	ck_assert_int_eq(bufio_resize(t.client, BLOCK, 2 * BLOCK), 0);
+	ck_assert_int_eq(bufio_read(t.client, 100, &more), -EDEADLK);
+	for (unsigned i = 6; i < 8; i++)
 		bufio_release(b[i]);
 	ck_assert_uint_eq(tc_get(&t, 100), 0);
 	bufio_get_stats(t.client, &s);
@@ -326,6 +335,7 @@ START_TEST(stable_writes_never_write_what_is_held)
 	tc_init(&stable, &o);
 	tc_put(&stable, 1, 11);
 	ck_assert_int_eq(bufio_read(stable.client, 1, &b), 0);
+	ck_assert_int_eq(bufio_drop_buffers(stable.client), -EBUSY);
 	call_start(&call, &stable, flush_and_count, NULL);
 	ck_assert_int_eq(bufio_write_unpinned(stable.client, 2, 1), 0);
 	ck_assert_uint_eq(tc_on_device(&stable, 1), 0);
