@@ -40,6 +40,6 @@ struct fio_result {
 	double ios_per_s, bytes_per_s, cpu_ns_per_io;
 };
 int peer_fio(const char *path, const char *options, struct fio_result *ret);
-int peer_unix_io(const char *path, double *ret_hit_ns);
+int peer_unix_io(const char *path, bool threads, double *ret_hit_ns); /* threads: with its locks */
 
 #endif

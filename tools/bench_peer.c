@@ -78,13 +78,14 @@ int peer_fio(const char *path, const char *options, struct fio_result *ret)
 #define NR_CACHED  8u
 #define NR_REPEATS 7u
 
-int peer_unix_io(const char *path, double *ret_hit_ns)
+int peer_unix_io(const char *path, bool threads, double *ret_hit_ns)
 {
 	double best = 0, ns;
 	char data[BENCH_BLOCK];
 	io_channel ch;
 
-	bench_must(unix_io_manager->open(path, 0, &ch) ? -EIO : 0, "unix_io");
+	bench_must(unix_io_manager->open(path, threads ? IO_FLAG_THREADS : 0, &ch) ? -EIO : 0,
+		   "unix_io");
 	bench_must(io_channel_set_blksize(ch, BENCH_BLOCK) ? -EIO : 0, "unix_io");
 	for (unsigned k = 0; k < NR_REPEATS; k++) {
 		uint64_t t = bench_now_ns();
@@ -102,7 +103,7 @@ int peer_unix_io(const char *path, double *ret_hit_ns)
 
 #else
 
-int peer_unix_io(const char *path, double *ret_hit_ns)
+int peer_unix_io(const char *path, bool threads, double *ret_hit_ns)
 {
 	return -ENOENT;
 }
