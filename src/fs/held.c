@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Blocks that wait for a checkpoint: see held.h.  Calls bitmap, and the log for how far it is. */
+/* Blocks that wait for a commit: see held.h.  Calls bitmap, and the log for how far it is. */
 #include "held.h"
 #include "bitmap.h"
 
@@ -121,12 +121,12 @@ const uint8_t *held_map_locked(const struct fs *fs, uint32_t group, const uint8_
 	return gr->nr_held ? gr->shadow : map;
 }
 
-static bool pop(struct held *h, uint64_t tail_seq, struct held_run *ret)
+static bool pop(struct held *h, uint64_t durable_seq, struct held_run *ret)
 {
 	bool found;
 
 	pthread_mutex_lock(&h->lock);
-	found = h->nr && h->runs[h->first].seq < tail_seq;
+	found = h->nr && h->runs[h->first].seq <= durable_seq;
 	if (found) {
 		*ret = h->runs[h->first];
 		h->first = (h->first + 1) % h->max;
@@ -157,14 +157,14 @@ void held_release(struct fs *fs)
 {
 	struct held *h = fs->held;
 	struct held_run run;
-	uint64_t tail_seq;
+	uint64_t durable_seq;
 
 	if (!fs->log)
 		return;
-	tail_seq = atomic_load(&fs->log->tail_seq);
-	if (atomic_load(&h->oldest_seq) >= tail_seq)
+	durable_seq = atomic_load(&fs->log->durable_seq);
+	if (atomic_load(&h->oldest_seq) > durable_seq)
 		return;
-	while (pop(h, tail_seq, &run))
+	while (pop(h, durable_seq, &run))
 		let_go(fs, &run);
 }
 

@@ -3,9 +3,9 @@
 #define FS_HELD_H
 
 /*
- * Blocks that are free on the disk but may not be used yet: the transaction that freed them has not
- * been passed by a checkpoint.  Used before, a crash would give them back to their old owner, or
- * a replay would put old contents into them.
+ * Blocks that are free, but may not be used yet: the transaction that freed them is not durable.  Used before, a crash
+ * would give them back to their old owner with another's contents.  What the log may have an older image of
+ * is no matter here: such a block changes through the log only (log_live.h).
  *
  * They count as free, but not as unreserved.  A group with such blocks has a shadow of its bitmap, in
  * which they are in use: that is what a search looks at.
@@ -31,7 +31,7 @@ const uint8_t *held_map_locked(const struct fs *fs, uint32_t group, const uint8_
 
 /* With no group locked */
 
-/* Let go what a checkpoint has passed. */
+/* Let go what is durable. */
 void held_release(struct fs *fs);
 
 uint64_t held_blocks(const struct fs *fs);

@@ -10,8 +10,8 @@
 #include <string.h>
 #include <sys/random.h>
 
-/* Buffers an operation may join, all but for strange images; those have the slack. */
-#define OP_BUFFERS 64u
+/* Buffers that an operation joins, but for strange ones: a transaction may outgrow max_joined by those. */
+#define OP_BUFFERS 24u
 
 void log_abort(struct log *l, int r)
 {
@@ -205,7 +205,8 @@ static int choose_seq(struct fs *fs, uint64_t *ret_seq)
 static size_t choose_max(const struct fs *fs)
 {
 	size_t buffers = fs->options.cache_bytes >> fs->geo.block_shift;
-	size_t blocks = fs->geo.log_blocks / 3;
+	/* all of them whole fill less than half of an empty log */
+	size_t blocks = (size_t)fs->geo.log_blocks * 3 / 8;
 
 	buffers = buffers < FS_MIN_BUFFERS ? FS_MIN_BUFFERS / 4 : buffers / 4;
 	return blocks < buffers ? blocks : buffers;

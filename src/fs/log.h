@@ -20,7 +20,7 @@
  *  2. All that a record makes reachable is durable before the record: data of new blocks is
  *     written and flushed first, or is in the record.
  *  3. A block with an image in the log (the live set) changes through the log only.
- *  4. What a transaction freed is used again only when a checkpoint has passed it (held.c).
+ *  4. What a transaction freed is used again only when it is durable (held.c).
  *  5. After a record or a flush failed nothing is acknowledged any more (log_error()).
  */
 #include "core.h"

@@ -77,7 +77,7 @@ static void *commit_main(void *context)
 	while (wait_for_turn(fs)) {
 		inode_store_times(fs);
 		log_commit_open(fs->log);
-		if (log_wants_checkpoint(fs->log) || held_blocks(fs))
+		if (log_wants_checkpoint(fs->log))
 			log_checkpoint(fs->log);
 		held_release(fs);
 	}

@@ -63,8 +63,6 @@ int txn_make_room(struct fs *fs)
 		return -ENOSPC;
 	r = log_commit_open(fs->log);
 	if (r == 0)
-		r = log_checkpoint(fs->log);
-	if (r == 0)
 		held_release(fs);
 	return r;
 }

@@ -41,7 +41,7 @@ int txn_add_data(struct txn *t, uint64_t block, uint64_t count, struct bufio_buf
 void txn_stop(struct txn *t);
 
 /*
- * Outside any operation, after -ENOSPC: make blocks usable that were freed but wait for a checkpoint.
+ * Outside any operation, after -ENOSPC: make blocks usable that were freed but wait for a commit.
  * 0: there may be some now; -ENOSPC: there were none waiting; or error.
  */
 int txn_make_room(struct fs *fs);

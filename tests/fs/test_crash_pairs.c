@@ -8,13 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SIZE (700u << 10)
+#define SIZE (1100u << 10)
 
 static uint64_t nr_images, nr_recuts, nr_worlds;
 
 static void begin(struct world *w)
 {
-	world_init(w, SIZE, 128 << 10);
+	world_init(w, SIZE, 512 << 10);
 	populate(w->fs);
 	world_begin(w);
 }

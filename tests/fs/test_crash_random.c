@@ -98,7 +98,7 @@ static unsigned run_program(const char *name, uint64_t size, uint64_t seed)
 	struct program p = {.random = seed};
 	struct world *w = &p.w;
 
-	world_init(w, size, 128 << 10);
+	world_init(w, size, 256 << 10);
 	ck_assert_int_eq(do_make(w->fs, "/A", S_IFDIR | 0755, NULL), 0);
 	ck_assert_int_eq(do_make(w->fs, "/B", S_IFDIR | 0755, NULL), 0);
 	world_begin(w);
@@ -134,13 +134,67 @@ static void run_programs(const char *name, uint64_t size)
 
 START_TEST(log_that_wraps)
 {
-	run_programs("log_that_wraps", 900 << 10);
+	run_programs("log_that_wraps", 1000 << 10);
 }
 END_TEST
 
 START_TEST(device_nearly_full)
 {
-	run_programs("device_nearly_full", 256 << 10);
+	run_programs("device_nearly_full", 384 << 10);
+}
+END_TEST
+
+/* Its data is in the log only, the log is emptied, and then the removal is lost: it must be whole. */
+START_TEST(a_file_removed_while_the_log_is_emptied_may_come_back)
+{
+	struct world w;
+
+	world_init(&w, 1000 << 10, 256 << 10);
+	world_begin(&w);
+	snprintf(w.name, sizeof(w.name), "removed while the log is emptied");
+	for (unsigned n = 0; n < 50; n++) {
+		ck_assert_int_eq(do_make(w.fs, "/file", S_IFREG | 0644, NULL), 0);
+		world_step(&w, false);
+		ck_assert_int_eq(do_write(w.fs, "/file", 0, 2000 + n * 300 % 4000, (char)('A' + n)),
+				 0);
+		world_step(&w, false);
+		world_fsync(&w, "/file", false);
+		ck_assert_int_eq(do_unlink(w.fs, "/file"), 0);
+		world_step(&w, false);
+		ck_assert_int_eq(do_make(w.fs, "/other", S_IFREG | 0644, NULL), 0);
+		world_step(&w, false);
+		ck_assert_int_eq(do_write(w.fs, "/other", 0, 15000, (char)('a' + n)), 0);
+		world_step(&w, false);
+		world_fsync(&w, "/other", false);
+		ck_assert_int_eq(do_unlink(w.fs, "/other"), 0);
+		world_step(&w, false);
+	}
+	ck_assert_uint_ge(w.nr_checkpoints, 3);
+	world_finish(&w);
+}
+END_TEST
+
+/* The only free blocks are those of a file that was just removed: a crash may bring it back. */
+START_TEST(freed_blocks_are_not_used_before_that_is_durable)
+{
+	struct world w;
+
+	world_init(&w, 384 << 10, 256 << 10);
+	ck_assert_int_eq(do_make(w.fs, "/old", S_IFREG | 0644, NULL), 0);
+	ck_assert_int_eq(do_make(w.fs, "/new", S_IFREG | 0644, NULL), 0);
+	ck_assert_int_eq(do_make(w.fs, "/rest", S_IFREG | 0644, NULL), 0);
+	ck_assert_int_eq(do_write(w.fs, "/old", 0, 30000, 'o'), 0);
+	ck_assert_int_eq(do_write(w.fs, "/rest", 0, 1 << 20, 'r'), 0);
+	ck_assert_int_eq(do_write(w.fs, "/rest", 1 << 20, 1024, 'r'), -ENOSPC);
+	world_begin(&w);
+	snprintf(w.name, sizeof(w.name), "freed blocks");
+	ck_assert_int_eq(do_unlink(w.fs, "/old"), 0);
+	world_step(&w, false);
+	w.in_place = true; /* may be in several transactions */
+	ck_assert_int_eq(do_write(w.fs, "/new", 0, 28000, 'n'), 0);
+	world_step(&w, false);
+	world_fsync(&w, "/new", false);
+	world_finish(&w);
 }
 END_TEST
 
@@ -151,5 +205,7 @@ int main(void)
 
 	tcase_add_test(tc, log_that_wraps);
 	tcase_add_test(tc, device_nearly_full);
+	tcase_add_test(tc, a_file_removed_while_the_log_is_emptied_may_come_back);
+	tcase_add_test(tc, freed_blocks_are_not_used_before_that_is_durable);
 	return image_run("crash_random", cases);
 }
