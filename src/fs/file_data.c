@@ -95,6 +95,7 @@ static int zero_in_txn(struct txn *t, struct inode *inode, uint64_t block, unsig
 	data = bufio_data(b);
 	if (!is_zero(data + from, bytes)) {
 		meta_set_data(b);
+		log_wait_data(inode->fs->log);
 		r = txn_modify(t, b);
 		if (r == 0)
 			memset(data + from, 0, bytes);

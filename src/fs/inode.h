@@ -44,8 +44,8 @@ struct inode {
 	bool orphan;				    /* L  counted in its group's nr_orphans */
 	/* L  the transactions that last changed it, and anything but its times */
 	uint64_t meta_seq, data_seq;
-	uint64_t dirty_from,
-		dirty_to; /* L  blocks of it that were written in place since it was synced */
+	/* blocks of it that were written in place since it was synced: L exclusive, or shared with sync_lock */
+	uint64_t dirty_from, dirty_to;
 	pthread_mutex_t sync_lock;   /* one fs_fsync() at a time; taken before all others */
 	struct dir_cache *dir_cache; /* L  dir.c's knowledge of free space; NULL: none */
 	pthread_mutex_t time_lock;   /* atime, which readers change */

@@ -124,6 +124,12 @@ uint64_t log_last_seq(struct log *l);
 bool log_is_live(struct log *l, uint64_t block);
 
 /*
+ * Inside an operation, before data is joined: until what the transaction that commits needs of it is in its
+ * place, for a joined buffer is not written.
+ */
+void log_wait_data(struct log *l);
+
+/*
  * Make transactions up to seq durable.  Called outside operations and locks.  Those who come while a
  * commit runs share the next one.  0, or the error that stopped the log.
  */

@@ -17,7 +17,7 @@
 #define DATA_IN_RECORD 16u
 
 /* Data that must be in the record, being in the log already: beyond this a checkpoint is cheaper. */
-#define LIVE_IN_RECORD 1024u
+#define LIVE_IN_RECORD 256u
 
 /* More runs of data than this: all that is dirty is written. */
 #define MAX_RUNS 64u
@@ -255,6 +255,24 @@ static int write_record(struct log *l, const struct making *m)
 	return log_transfer(bufio_engine_of(l->fs->bufio), &io, 1);
 }
 
+static void end_data(struct log *l)
+{
+	pthread_mutex_lock(&l->lock);
+	atomic_store(&l->data_unwritten, false);
+	pthread_cond_broadcast(&l->done);
+	pthread_mutex_unlock(&l->lock);
+}
+
+void log_wait_data(struct log *l)
+{
+	if (!atomic_load(&l->data_unwritten))
+		return;
+	pthread_mutex_lock(&l->lock);
+	while (atomic_load(&l->data_unwritten))
+		pthread_cond_wait(&l->done, &l->lock);
+	pthread_mutex_unlock(&l->lock);
+}
+
 /* New data is durable before the record, which is one write and needs no flush of its own. */
 static int write_all(struct log *l, const struct making *m)
 {
@@ -264,7 +282,7 @@ static int write_all(struct log *l, const struct making *m)
 		r = write_data(l);
 		if (r == 0)
 			r = bufio_flush_written(l->fs->bufio);
-		atomic_store(&l->data_unwritten, false);
+		end_data(l);
 	}
 	return r < 0 ? r : write_record(l, m);
 }
@@ -325,7 +343,8 @@ static int commit_busy(struct log *l)
 		making_finish(&m);
 		if (r == 1)
 			return 0;
-		if (r == -EAGAIN && !emptied)
+		/* after a checkpoint less data has to be in the record */
+		if ((r == -EAGAIN || r == -EFBIG) && !emptied)
 			r = checkpoint_busy(l);
 		else if (r == -EAGAIN || r == -EFBIG)
 			log_abort(l, r = -EFBIG); /* it can never be written */

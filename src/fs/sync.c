@@ -126,8 +126,21 @@ static int plan_locked(struct plan *p, struct txn *t)
 	return p->live || little ? add_to_record(p, t, little) : 0;
 }
 
-/* Take the range from the inode: writes from now on are the next fsync()'s. */
-static int plan_data(struct plan *p)
+static int write_runs(const struct plan *p)
+{
+	struct bufio_client *c = p->inode->fs->bufio;
+	int r = 0;
+
+	for (size_t i = 0; i < p->nr_runs && r == 0; i++)
+		r = bufio_write_unpinned(c, p->runs[i].physical, p->runs[i].count);
+	return r;
+}
+
+/*
+ * Take the range from the inode: writes from now on are the next fsync()'s.  Nobody may cut the file before it is
+ * written, for the cut could be lost in a crash, and what it threw away or pinned with it.
+ */
+static int sync_data(struct plan *p)
 {
 	struct inode *inode = p->inode;
 	struct txn t;
@@ -136,24 +149,16 @@ static int plan_data(struct plan *p)
 	r = txn_start(inode->fs, 0, &t);
 	if (r < 0)
 		return r;
-	pthread_rwlock_wrlock(&inode->lock);
+	pthread_rwlock_rdlock(&inode->lock);
 	p->from = inode->dirty_from;
 	p->to = inode->dirty_to;
 	r = plan_locked(p, &t);
 	if (r == 0)
 		inode->dirty_from = inode->dirty_to = 0;
-	pthread_rwlock_unlock(&inode->lock);
 	txn_stop(&t);
-	return r;
-}
-
-static int write_runs(const struct plan *p)
-{
-	struct bufio_client *c = p->inode->fs->bufio;
-	int r = 0;
-
-	for (size_t i = 0; i < p->nr_runs && r == 0; i++)
-		r = bufio_write_unpinned(c, p->runs[i].physical, p->runs[i].count);
+	if (r == 0)
+		r = write_runs(p);
+	pthread_rwlock_unlock(&inode->lock);
 	return r;
 }
 
@@ -187,9 +192,7 @@ static int sync_inode(struct inode *inode, bool datasync)
 	in_place = inode->dirty_from < inode->dirty_to;
 	pthread_rwlock_unlock(&inode->lock);
 	if (in_place)
-		r = plan_data(&p);
-	if (r == 0)
-		r = write_runs(&p);
+		r = sync_data(&p);
 	if (r == 0)
 		r = log_commit(fs->log, p.seq);
 	if (r == 0 && p.nr_runs)
