@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Mistakes that other filesystems made when the power failed, one by one.  What must be found is crash_fs.h's:
+ * a tree of some step at or behind what was made durable, checked at every place of the record.
+ *
+ * The log is large enough for transactions of several operations, other than in the tests of pairs.
+ */
+#include "crash_fs.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static struct world w;
+
+static void begin(void)
+{
+	world_init(&w, 4 << 20, 512 << 10);
+	w.nr_random = 8;
+	w.recut_every = 100;
+	ck_assert_int_eq(do_make(w.fs, "/A", S_IFDIR | 0755, NULL), 0);
+	ck_assert_int_eq(do_make(w.fs, "/B", S_IFDIR | 0755, NULL), 0);
+	ck_assert_int_eq(do_make(w.fs, "/A/foo", S_IFREG | 0644, NULL), 0);
+	ck_assert_int_eq(do_make(w.fs, "/B/bar", S_IFREG | 0644, NULL), 0);
+	ck_assert_int_eq(do_write(w.fs, "/A/foo", 0, 3000, 'f'), 0);
+	ck_assert_int_eq(do_write(w.fs, "/B/bar", 0, 3000, 'b'), 0);
+	world_begin(&w);
+}
+
+/* A step that must succeed. */
+static void step(int r)
+{
+	ck_assert_int_eq(r, 0);
+	world_step(&w, false);
+}
+
+static void make_file(const char *path)
+{
+	step(do_make(w.fs, path, S_IFREG | 0644, NULL));
+}
+
+static void write_file(const char *path, uint64_t offset, size_t size, char fill)
+{
+	w.in_place = true;
+	step(do_write(w.fs, path, offset, size, fill));
+}
+
+START_TEST(rename_neither_loses_nor_doubles_a_file)
+{
+	begin();
+	step(do_rename(w.fs, "/A/foo", "/B/moved", 0));
+	step(do_rename(w.fs, "/B/moved", "/A/back", 0));
+	world_fsync(&w, "/B", false);
+	step(do_rename(w.fs, "/A/back", "/B/moved", 0));
+	world_fsync(&w, "/A", false);
+	world_finish(&w);
+}
+END_TEST
+
+START_TEST(rename_over_a_file_then_fsync_of_another)
+{
+	begin();
+	make_file("/A/other");
+	step(do_rename(w.fs, "/B/bar", "/A/foo", 0));
+	world_fsync(&w, "/A/other", false);
+	world_finish(&w);
+}
+END_TEST
+
+START_TEST(fsync_by_one_hard_link_keeps_the_other_name)
+{
+	begin();
+	step(do_link(w.fs, "/A/foo", "/B/hard"));
+	world_fsync(&w, "/A/foo", false);
+	step(do_link(w.fs, "/A/foo", "/A/third"));
+	world_fsync(&w, "/B/hard", false);
+	world_finish(&w);
+}
+END_TEST
+
+START_TEST(link_then_fsync_then_unlink_of_the_old_name)
+{
+	begin();
+	step(do_link(w.fs, "/A/foo", "/B/hard"));
+	world_fsync(&w, "/B/hard", false);
+	step(do_unlink(w.fs, "/A/foo"));
+	world_fsync(&w, "/B/hard", false);
+	world_finish(&w);
+}
+END_TEST
+
+START_TEST(fsync_of_a_directory_keeps_new_children_and_what_is_below)
+{
+	begin();
+	step(do_make(w.fs, "/A/d", S_IFDIR | 0755, NULL));
+	step(do_make(w.fs, "/A/d/e", S_IFDIR | 0755, NULL));
+	make_file("/A/d/e/f");
+	world_fsync(&w, "/A", false);
+	step(do_rename(w.fs, "/A/d", "/B/d", 0));
+	world_fsync(&w, "/B/d/e", false);
+	world_finish(&w);
+}
+END_TEST
+
+START_TEST(unlink_and_create_again_under_the_same_name)
+{
+	begin();
+	step(do_unlink(w.fs, "/A/foo"));
+	make_file("/A/foo");
+	write_file("/A/foo", 0, 2000, 'n');
+	world_fsync(&w, "/A/foo", false);
+	step(do_unlink(w.fs, "/A/foo"));
+	step(do_make(w.fs, "/A/foo", S_IFDIR | 0755, NULL));
+	world_fsync(&w, "/A/foo", false);
+	world_finish(&w);
+}
+END_TEST
+
+START_TEST(cut_and_lengthened_shows_no_old_bytes)
+{
+	begin();
+	step(do_truncate(w.fs, "/A/foo", 1500));
+	step(do_truncate(w.fs, "/A/foo", 4000));
+	world_fsync(&w, "/A/foo", false);
+	step(do_truncate(w.fs, "/A/foo", 700));
+	world_fsync(&w, "/A/foo", true);
+	write_file("/A/foo", 2500, 100, 'n');
+	world_fsync(&w, "/A/foo", true);
+	world_finish(&w);
+}
+END_TEST
+
+START_TEST(append_then_fdatasync_keeps_the_size)
+{
+	begin();
+	write_file("/A/foo", 3000, 5000, 'n');
+	world_fsync(&w, "/A/foo", true);
+	write_file("/A/foo", 8000, 30000, 'm');
+	world_fsync(&w, "/A/foo", true);
+	world_finish(&w);
+}
+END_TEST
+
+START_TEST(overwrite_then_fsync_through_another_name)
+{
+	begin();
+	step(do_link(w.fs, "/A/foo", "/B/hard"));
+	write_file("/A/foo", 0, 2048, 'n');
+	world_fsync(&w, "/B/hard", false);
+	world_finish(&w);
+}
+END_TEST
+
+START_TEST(symlink_is_not_empty)
+{
+	char target[600] = "";
+
+	memset(target, 't', sizeof(target) - 1);
+	begin();
+	step(do_make(w.fs, "/A/short", S_IFLNK | 0777, "target"));
+	step(do_make(w.fs, "/A/long", S_IFLNK | 0777, target));
+	world_fsync(&w, "/A", false);
+	world_finish(&w);
+}
+END_TEST
+
+/* What was freed is reused for data, after which a replay must not bring back what stood there. */
+START_TEST(blocks_of_directories_and_symlinks_reused_for_data)
+{
+	char target[600] = "", path[16];
+
+	memset(target, 't', sizeof(target) - 1);
+	begin();
+	for (unsigned i = 0; i < 8; i++) {
+		snprintf(path, sizeof(path), "/A/l%u", i);
+		step(do_make(w.fs, path, S_IFLNK | 0777, target));
+	}
+	world_fsync(&w, "/A", false);
+	for (unsigned i = 0; i < 8; i++) {
+		snprintf(path, sizeof(path), "/A/l%u", i);
+		step(do_unlink(w.fs, path));
+	}
+	ck_assert_int_eq(fs_sync(w.fs), 0);
+	world_step(&w, true);
+	make_file("/A/data");
+	write_file("/A/data", 0, 30000, 'd');
+	world_fsync(&w, "/A/data", false);
+	world_finish(&w);
+}
+END_TEST
+
+int main(void)
+{
+	TCase *tc = tcase_create("named");
+	TCase *const cases[] = {tc, NULL};
+
+	tcase_add_test(tc, rename_neither_loses_nor_doubles_a_file);
+	tcase_add_test(tc, rename_over_a_file_then_fsync_of_another);
+	tcase_add_test(tc, fsync_by_one_hard_link_keeps_the_other_name);
+	tcase_add_test(tc, link_then_fsync_then_unlink_of_the_old_name);
+	tcase_add_test(tc, fsync_of_a_directory_keeps_new_children_and_what_is_below);
+	tcase_add_test(tc, unlink_and_create_again_under_the_same_name);
+	tcase_add_test(tc, cut_and_lengthened_shows_no_old_bytes);
+	tcase_add_test(tc, append_then_fdatasync_keeps_the_size);
+	tcase_add_test(tc, overwrite_then_fsync_through_another_name);
+	tcase_add_test(tc, symlink_is_not_empty);
+	tcase_add_test(tc, blocks_of_directories_and_symlinks_reused_for_data);
+	return image_run("crash_named", cases);
+}
