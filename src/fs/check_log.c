@@ -41,7 +41,7 @@ static int search_log(struct check *c, uint64_t *ret_seq)
 			return r;
 		h = bufio_data(b);
 		if (le32_get(h->magic) == MAGIC_RECORD && le64_get(h->block) == g->log_start + i &&
-		    le64_get(h->seq) > seq && le64_get(h->seq) < LOG_SEQ_MAX)
+		    le64_get(h->seq) > seq && le64_get(h->seq) < LOG_SEQ_MAX - LOG_SEQ_SPARE)
 			seq = le64_get(h->seq);
 		bufio_release(b);
 	}
@@ -91,7 +91,10 @@ int check_log(struct check *c)
 	check_replayed(c);
 	r = block_read(c, g->log_start, META_LOG, 0, &b);
 	if (r == 0) {
-		good = log_block_is_good(g, bufio_data(b));
+		const struct disk_log *d = bufio_data(b);
+
+		good = log_block_is_good(g, d) &&
+		       le64_get(d->tail_seq) < LOG_SEQ_MAX - LOG_SEQ_SPARE;
 		bufio_release(b);
 	}
 	if (good || (r < 0 && r != -EUCLEAN))

@@ -154,11 +154,16 @@ bool log_wants_checkpoint(const struct log *l)
 	return atomic_load(&l->used_blocks) > l->fs->geo.log_blocks / 2;
 }
 
-void transaction_finish(struct transaction *t)
+void transaction_finish(struct transaction *t, size_t block_bytes)
 {
 	for (size_t i = 0; i < t->nr_joined; i++) {
-		bufio_unpin(t->joined[i].b, false);
-		free(t->joined[i].before);
+		const struct joined *j = &t->joined[i];
+
+		/* as soon as it is not pinned it may be written */
+		if (j->before)
+			memcpy(bufio_data(j->b), j->before, block_bytes);
+		bufio_unpin(j->b, false);
+		free(j->before);
 	}
 	free(t->joined);
 	free(t->data);
@@ -169,8 +174,9 @@ void log_destroy(struct log *l)
 {
 	if (!l)
 		return;
-	transaction_finish(&l->closed);
-	transaction_finish(&l->open);
+	/* the later first: what it found is what the other one left */
+	transaction_finish(&l->open, l->fs->geo.block_bytes);
+	transaction_finish(&l->closed, l->fs->geo.block_bytes);
 	live_set_finish(&l->live);
 	pthread_mutex_destroy(&l->join_lock);
 	pthread_mutex_destroy(&l->lock);
@@ -196,7 +202,7 @@ static int choose_seq(struct fs *fs, uint64_t *ret_seq)
 		return r;
 	if (getrandom(&stride, sizeof(stride), 0) != sizeof(stride))
 		return -EIO;
-	if (scan.next_seq > UINT64_MAX / 2)
+	if (scan.next_seq >= LOG_SEQ_MAX - LOG_SEQ_SPARE / 2)
 		return -EUCLEAN;
 	*ret_seq = scan.next_seq + stride + 1;
 	return 0;

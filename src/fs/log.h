@@ -145,7 +145,8 @@ int log_checkpoint(struct log *l);
 bool log_wants_checkpoint(const struct log *l);
 
 /* Within the log: the rest of log.c */
-void transaction_finish(struct transaction *t);
+/* Give up what it changed, and free it. */
+void transaction_finish(struct transaction *t, size_t block_bytes);
 
 /* log_checkpoint.c, by the thread that is busy */
 int checkpoint_busy(struct log *l);

@@ -307,7 +307,7 @@ static void let_go(struct transaction *t)
 		free(t->joined[i].before);
 	}
 	t->nr_joined = 0;
-	transaction_finish(t);
+	transaction_finish(t, 0);
 }
 
 static int commit_made(struct log *l, struct making *m)

@@ -13,6 +13,9 @@
 
 /* For the log's first block; what is written from there on has all numbers above. */
 #define LOG_SEQ_MAX (UINT64_C(1) << 62)
+
+/* The check wants so many to be left, so that what it lets pass can be mounted. */
+#define LOG_SEQ_SPARE (UINT64_C(1) << 34)
 bool log_block_is_good(const struct geometry *g, const struct disk_log *d);
 
 /* A block as it is to be after the transaction, and which 64ths of it changed. */

@@ -16,6 +16,16 @@
 /* So many blocks written in place go into a record that is due. */
 #define IN_RECORD 16u
 
+/* A flush that failed may have lost what was acknowledged before: that is the end. */
+static int flush_written(struct fs *fs)
+{
+	int r = bufio_flush_written(fs->bufio);
+
+	if (r < 0)
+		log_abort(fs->log, r);
+	return r;
+}
+
 int fs_sync(struct fs *fs)
 {
 	int r, r_times;
@@ -27,7 +37,7 @@ int fs_sync(struct fs *fs)
 	if (r == 0)
 		r = log_commit_open(fs->log);
 	if (r == 0)
-		r = bufio_flush_written(fs->bufio);
+		r = flush_written(fs);
 	if (r == 0)
 		r = log_error(fs->log);
 	return r < 0 ? r : r_times;
@@ -136,11 +146,8 @@ static int write_runs(const struct plan *p)
 	return r;
 }
 
-/*
- * Take the range from the inode: writes from now on are the next fsync()'s.  Nobody may cut the file before it is
- * written, for the cut could be lost in a crash, and what it threw away or pinned with it.
- */
-static int sync_data(struct plan *p)
+/* Take the range from the inode: writes from now on are the next fsync()'s. */
+static int plan_data(struct plan *p)
 {
 	struct inode *inode = p->inode;
 	struct txn t;
@@ -155,11 +162,30 @@ static int sync_data(struct plan *p)
 	r = plan_locked(p, &t);
 	if (r == 0)
 		inode->dirty_from = inode->dirty_to = 0;
+	pthread_rwlock_unlock(&inode->lock);
 	txn_stop(&t);
+	return r;
+}
+
+/*
+ * A cut meanwhile threw away or pinned some of the data before it was written.  The cut itself must be durable
+ * then, or a crash would bring the file back without it.
+ */
+static int sync_data(struct plan *p)
+{
+	struct inode *inode = p->inode;
+	int r;
+
+	r = plan_data(p);
 	if (r == 0)
 		r = write_runs(p);
+	if (r < 0)
+		return r;
+	pthread_rwlock_rdlock(&inode->lock);
+	if (inode->data_seq > p->seq)
+		p->seq = inode->data_seq;
 	pthread_rwlock_unlock(&inode->lock);
-	return r;
+	return 0;
 }
 
 static void give_back(const struct plan *p)
@@ -196,7 +222,7 @@ static int sync_inode(struct inode *inode, bool datasync)
 	if (r == 0)
 		r = log_commit(fs->log, p.seq);
 	if (r == 0 && p.nr_runs)
-		r = bufio_flush_written(fs->bufio);
+		r = flush_written(fs);
 	if (r < 0)
 		give_back(&p);
 	free(p.runs);
