@@ -136,7 +136,7 @@ int record_walk(const struct fs *fs, const uint8_t *record, uint32_t nr_blocks, 
 		uint64_t block = le64_get(tags[i].block), mask = le64_get(tags[i].mask);
 		size_t bytes = (size_t)__builtin_popcountll(mask) * record_piece_bytes(g);
 
-		if (!may_hold(g, block) || at > size || bytes > size - at)
+		if (!mask || !may_hold(g, block) || at > size || bytes > size - at)
 			return -EUCLEAN;
 		r = apply(context, block, mask, record + at);
 		at += bytes;
