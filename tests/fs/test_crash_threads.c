@@ -145,6 +145,7 @@ START_TEST(each_fsync_keeps_its_promise_among_threads)
 {
 	char path[32];
 
+	nr_acks = 0; /* no fork, no fresh start */
 	world_init(&w, 4 << 20, _i ? 512 << 10 : 128 << 10);
 	for (unsigned t = 0; t < NR_THREADS; t++) {
 		snprintf(path, sizeof(path), "/file%u", t);
