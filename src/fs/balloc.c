@@ -99,23 +99,6 @@ int balloc_bitmap(struct fs *fs, uint32_t group, struct bufio_buffer **ret_b)
 	return r;
 }
 
-/* Hold and pin both blocks of a change, so that it cannot fail half way. */
-static int modify_locked(struct txn *t, uint32_t group, struct bufio_buffer *bitmap,
-			 struct bufio_buffer **ret_gdt)
-{
-	int r;
-
-	r = group_modify_locked(t, group, ret_gdt);
-	if (r < 0)
-		return r;
-	r = txn_modify(t, bitmap);
-	if (r < 0) {
-		bufio_release(*ret_gdt);
-		*ret_gdt = NULL;
-	}
-	return r;
-}
-
 /* The first run of want in [from, to), or the longest of the first ones. */
 static struct run find_run(const uint8_t *map, uint32_t from, uint32_t to, uint32_t want)
 {
@@ -181,7 +164,7 @@ static int take_locked(struct search *s, uint32_t group, struct bufio_buffer *bi
 
 	if (run.count < s->least)
 		return -ENOSPC;
-	r = modify_locked(s->t, group, bitmap, &gdt);
+	r = group_modify_with_bitmap_locked(s->t, group, bitmap, &gdt);
 	if (r < 0)
 		return r;
 	bitmap_set(map, run.bit, run.bit + run.count);
@@ -336,7 +319,7 @@ static int give_locked(struct txn *t, uint32_t group, struct run run)
 	r = -EUCLEAN;
 	if (bitmap_find_zero(map, run.bit, run.bit + run.count) == run.bit + run.count &&
 	    !(gr->flags & GROUP_BLOCKS_UNINIT))
-		r = modify_locked(t, group, b, &gdt);
+		r = group_modify_with_bitmap_locked(t, group, b, &gdt);
 	if (r == 0) {
 		r = held_prepare_locked(t->fs, group, map);
 		if (r < 0)
@@ -363,7 +346,7 @@ static int prepare_locked(struct txn *t, uint32_t group)
 	r = bitmap_locked(t->fs, group, &b);
 	if (r < 0)
 		return r;
-	r = modify_locked(t, group, b, &gdt);
+	r = group_modify_with_bitmap_locked(t, group, b, &gdt);
 	if (r == 0)
 		bufio_release(gdt);
 	bufio_release(b);

@@ -57,14 +57,19 @@ void group_put_locked(struct fs *fs, uint32_t group, struct bufio_buffer *b)
 	bufio_release(b);
 }
 
-int group_store_locked(struct txn *t, uint32_t group)
+int group_modify_with_bitmap_locked(struct txn *t, uint32_t group, struct bufio_buffer *bitmap,
+				    struct bufio_buffer **ret_gdt)
 {
-	struct bufio_buffer *b;
 	int r;
 
-	r = group_modify_locked(t, group, &b);
-	if (r == 0)
-		group_put_locked(t->fs, group, b);
+	r = group_modify_locked(t, group, ret_gdt);
+	if (r < 0)
+		return r;
+	r = txn_modify(t, bitmap);
+	if (r < 0) {
+		bufio_release(*ret_gdt);
+		*ret_gdt = NULL;
+	}
 	return r;
 }
 

@@ -16,7 +16,8 @@ void groups_free(struct fs *fs);
 int group_modify_locked(struct txn *t, uint32_t group, struct bufio_buffer **ret_b);
 void group_put_locked(struct fs *fs, uint32_t group, struct bufio_buffer *b);
 
-/* Store group's descriptor in its block.  Caller holds group->lock. */
-int group_store_locked(struct txn *t, uint32_t group);
+/* The same, and the bitmap of the group, which the caller holds: both blocks of a change. */
+int group_modify_with_bitmap_locked(struct txn *t, uint32_t group, struct bufio_buffer *bitmap,
+				    struct bufio_buffer **ret_gdt);
 
 #endif

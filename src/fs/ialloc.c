@@ -55,23 +55,6 @@ int ialloc_bitmap(struct fs *fs, uint32_t group, struct bufio_buffer **ret_b)
 	return r;
 }
 
-/* Hold and pin both blocks of a change, so that it cannot fail half way. */
-static int modify_locked(struct txn *t, uint32_t group, struct bufio_buffer *bitmap,
-			 struct bufio_buffer **ret_gdt)
-{
-	int r;
-
-	r = group_modify_locked(t, group, ret_gdt);
-	if (r < 0)
-		return r;
-	r = txn_modify(t, bitmap);
-	if (r < 0) {
-		bufio_release(*ret_gdt);
-		*ret_gdt = NULL;
-	}
-	return r;
-}
-
 /* Make the table block behind the mark; the mark is the caller's to raise. */
 static int make_table_block(struct txn *t, uint32_t group)
 {
@@ -112,7 +95,7 @@ static int take_locked(struct txn *t, uint32_t group, bool is_dir, struct bufio_
 		return -ENOSPC;
 	r = raise ? make_table_block(t, group) : 0;
 	if (r == 0)
-		r = modify_locked(t, group, bitmap, &gdt);
+		r = group_modify_with_bitmap_locked(t, group, bitmap, &gdt);
 	if (r < 0)
 		return r;
 	bitmap_set(map, bit, bit + 1);
@@ -235,7 +218,7 @@ static int give_locked(struct txn *t, uint32_t group, uint32_t bit, bool is_dir)
 	map = bitmap_bits(bufio_data(b));
 	r = !bitmap_test(map, bit) || (is_dir && !gr->nr_dirs) ? -EUCLEAN : 0;
 	if (r == 0)
-		r = modify_locked(t, group, b, &gdt);
+		r = group_modify_with_bitmap_locked(t, group, b, &gdt);
 	if (r == 0) {
 		bitmap_clear(map, bit, bit + 1);
 		gr->free_inodes++;
@@ -276,7 +259,7 @@ static int prepare_locked(struct txn *t, uint32_t group)
 	r = bitmap_locked(t->fs, group, &b);
 	if (r < 0)
 		return r;
-	r = modify_locked(t, group, b, &gdt);
+	r = group_modify_with_bitmap_locked(t, group, b, &gdt);
 	if (r == 0)
 		bufio_release(gdt);
 	bufio_release(b);
