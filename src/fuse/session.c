@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The receive loop.  Our own, because libfuse 3.14 does not know SYNCFS (it would answer
- * ENOSYS, which the kernel takes for success and never asks again), forgets PARALLEL_DIROPS in its
+ * The receive loop.  Our own, because libfuse 3.14 does not know some requests (fuse_raw.c), forgets PARALLEL_DIROPS in its
  * INIT reply, and because a DESTROY must be answered only when all is on the disk: umount(8)
  * of a fuseblk mount waits for it.
  */
 #include "session.h"
+
+#include "fuse_raw.h"
 
 #include <errno.h>
 #include <linux/fuse.h>
@@ -16,8 +17,6 @@
 #include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define OPCODE_SYNCFS 50u
 
 struct loop {
 	struct fuse_session *se;
@@ -53,15 +52,6 @@ int session_hook(struct fuse_session *se)
 	return fuse_session_custom_io(se, &io, fuse_session_fd(se));
 }
 
-static void answer(const struct loop *l, uint64_t unique, int r)
-{
-	struct fuse_out_header out = {.len = sizeof(out), .error = r, .unique = unique};
-	/* fails only when the request or the mount is gone */
-	ssize_t n = write(fuse_session_fd(l->se), &out, sizeof(out));
-
-	(void)n;
-}
-
 static void end_fs(struct loop *l)
 {
 	pthread_rwlock_wrlock(&l->gate);
@@ -79,10 +69,8 @@ static void process(struct loop *l, const struct fuse_buf *buf)
 	if (!l->front->fs) {
 		/* a FORGET that DESTROY overtook; nothing else comes this late */
 		if (in->opcode != FUSE_FORGET && in->opcode != FUSE_BATCH_FORGET)
-			answer(l, in->unique, -ENODEV);
-	} else if (in->opcode == OPCODE_SYNCFS) {
-		answer(l, in->unique, fs_sync(l->front->fs));
-	} else {
+			raw_answer(fuse_session_fd(l->se), in->unique, -ENODEV);
+	} else if (!raw_request(l->front, fuse_session_fd(l->se), in)) {
 		if (in->opcode == FUSE_INIT)
 			l->front->init_unique = in->unique;
 		fuse_session_process_buf(l->se, buf);
@@ -106,7 +94,7 @@ static void *worker(void *context)
 		in = buf.mem;
 		if (in->opcode == FUSE_DESTROY) {
 			end_fs(l);
-			answer(l, in->unique, l->result);
+			raw_answer(fuse_session_fd(l->se), in->unique, l->result);
 			continue;
 		}
 		process(l, &buf);

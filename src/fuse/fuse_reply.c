@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "fuse_reply.h"
+
+#include <string.h>
+#include <sys/sysmacros.h>
+
+struct fs *fs_of(fuse_req_t req)
+{
+	return ((struct front *)fuse_req_userdata(req))->fs;
+}
+
+/* EUCLEAN is no error programs know; ext4 and xfs give it too, and so do we. */
+void reply(fuse_req_t req, int r)
+{
+	fuse_reply_err(req, -r);
+}
+
+void stat_of(const struct fs_attr *a, struct stat *st)
+{
+	memset(st, 0, sizeof(*st));
+	st->st_ino = a->ino;
+	st->st_mode = a->mode;
+	st->st_nlink = a->nlink;
+	st->st_uid = a->uid;
+	st->st_gid = a->gid;
+	st->st_rdev = makedev(a->rdev_major, a->rdev_minor);
+	st->st_size = (off_t)a->size;
+	st->st_blksize = 4096;
+	st->st_blocks = (blkcnt_t)a->blocks;
+	st->st_atim = a->atime;
+	st->st_mtim = a->mtime;
+	st->st_ctim = a->ctime;
+}
+
+void entry_of(const struct fs_attr *a, struct fuse_entry_param *e)
+{
+	memset(e, 0, sizeof(*e));
+	e->ino = a->ino;
+	e->generation = a->generation;
+	e->attr_timeout = FOREVER;
+	e->entry_timeout = FOREVER;
+	stat_of(a, &e->attr);
+}
+
+void reply_entry(fuse_req_t req, int r, const struct fs_attr *a)
+{
+	struct fs *fs = fs_of(req);
+	struct fuse_entry_param e;
+
+	if (r < 0) {
+		reply(req, r);
+		return;
+	}
+	entry_of(a, &e);
+	if (fuse_reply_entry(req, &e) < 0)
+		fs_forget(fs, a->ino, 1);
+}
+
+void reply_attr(fuse_req_t req, int r, const struct fs_attr *a)
+{
+	struct stat st;
+
+	if (r < 0) {
+		reply(req, r);
+		return;
+	}
+	stat_of(a, &st);
+	fuse_reply_attr(req, &st, FOREVER);
+}

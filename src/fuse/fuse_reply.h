@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef FUSE_REPLY_H
+#define FUSE_REPLY_H
+
+/* How results of the core become replies; what the files with the requests share. */
+#include "fuse_ops.h"
+
+#define FOREVER 1e9 /* seconds; nobody but the kernel changes the image */
+
+struct fs *fs_of(fuse_req_t req);
+
+void reply(fuse_req_t req, int r); /* 0 or a negative errno */
+
+void stat_of(const struct fs_attr *a, struct stat *st);
+void entry_of(const struct fs_attr *a, struct fuse_entry_param *e);
+
+/* A result and, if it is 0, what it came with.  A name takes a reference; one nobody heard of gives it back. */
+void reply_entry(fuse_req_t req, int r, const struct fs_attr *a);
+void reply_attr(fuse_req_t req, int r, const struct fs_attr *a);
+
+#endif
