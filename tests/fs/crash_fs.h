@@ -17,6 +17,7 @@
  */
 #include "crash.h"
 #include "image.h"
+#include "steps.h"
 
 #include <stdbool.h>
 
@@ -66,16 +67,7 @@ void world_fsync(struct world *w, const char *path, bool datasync);
 /* Unmount, then cut everywhere and check.  The world is gone afterwards. */
 void world_finish(struct world *w);
 
-/* Steps by path, through fs.h; results are the filesystem's. */
-uint64_t path_ino(struct fs *fs, const char *path); /* 0: not there */
-int do_make(struct fs *fs, const char *path, uint32_t mode, const char *target);
-int do_write(struct fs *fs, const char *path, uint64_t offset, size_t size, char fill);
-int do_truncate(struct fs *fs, const char *path, uint64_t size);
-int do_chmod(struct fs *fs, const char *path, uint32_t mode);
-int do_rename(struct fs *fs, const char *from, const char *to, unsigned flags);
-int do_link(struct fs *fs, const char *from, const char *to);
-int do_unlink(struct fs *fs, const char *path);
-int do_rmdir(struct fs *fs, const char *path);
-int do_fsync(struct fs *fs, const char *path, bool datasync);
+/* Print how many states there were since the last report; tools/check adds these lines up. */
+void world_report(const char *name);
 
 #endif

@@ -27,6 +27,12 @@ static void begin(void)
 	world_begin(&w);
 }
 
+static void finish(void)
+{
+	world_finish(&w);
+	world_report("named");
+}
+
 /* A step that must succeed. */
 static void step(int r)
 {
@@ -53,7 +59,7 @@ START_TEST(rename_neither_loses_nor_doubles_a_file)
 	world_fsync(&w, "/B", false);
 	step(do_rename(w.fs, "/A/back", "/B/moved", 0));
 	world_fsync(&w, "/A", false);
-	world_finish(&w);
+	finish();
 }
 END_TEST
 
@@ -63,7 +69,7 @@ START_TEST(rename_over_a_file_then_fsync_of_another)
 	make_file("/A/other");
 	step(do_rename(w.fs, "/B/bar", "/A/foo", 0));
 	world_fsync(&w, "/A/other", false);
-	world_finish(&w);
+	finish();
 }
 END_TEST
 
@@ -74,7 +80,7 @@ START_TEST(fsync_by_one_hard_link_keeps_the_other_name)
 	world_fsync(&w, "/A/foo", false);
 	step(do_link(w.fs, "/A/foo", "/A/third"));
 	world_fsync(&w, "/B/hard", false);
-	world_finish(&w);
+	finish();
 }
 END_TEST
 
@@ -85,7 +91,7 @@ START_TEST(link_then_fsync_then_unlink_of_the_old_name)
 	world_fsync(&w, "/B/hard", false);
 	step(do_unlink(w.fs, "/A/foo"));
 	world_fsync(&w, "/B/hard", false);
-	world_finish(&w);
+	finish();
 }
 END_TEST
 
@@ -98,7 +104,7 @@ START_TEST(fsync_of_a_directory_keeps_new_children_and_what_is_below)
 	world_fsync(&w, "/A", false);
 	step(do_rename(w.fs, "/A/d", "/B/d", 0));
 	world_fsync(&w, "/B/d/e", false);
-	world_finish(&w);
+	finish();
 }
 END_TEST
 
@@ -112,7 +118,7 @@ START_TEST(unlink_and_create_again_under_the_same_name)
 	step(do_unlink(w.fs, "/A/foo"));
 	step(do_make(w.fs, "/A/foo", S_IFDIR | 0755, NULL));
 	world_fsync(&w, "/A/foo", false);
-	world_finish(&w);
+	finish();
 }
 END_TEST
 
@@ -126,7 +132,7 @@ START_TEST(cut_and_lengthened_shows_no_old_bytes)
 	world_fsync(&w, "/A/foo", true);
 	write_file("/A/foo", 2500, 100, 'n');
 	world_fsync(&w, "/A/foo", true);
-	world_finish(&w);
+	finish();
 }
 END_TEST
 
@@ -137,7 +143,7 @@ START_TEST(append_then_fdatasync_keeps_the_size)
 	world_fsync(&w, "/A/foo", true);
 	write_file("/A/foo", 8000, 30000, 'm');
 	world_fsync(&w, "/A/foo", true);
-	world_finish(&w);
+	finish();
 }
 END_TEST
 
@@ -147,7 +153,7 @@ START_TEST(overwrite_then_fsync_through_another_name)
 	step(do_link(w.fs, "/A/foo", "/B/hard"));
 	write_file("/A/foo", 0, 2048, 'n');
 	world_fsync(&w, "/B/hard", false);
-	world_finish(&w);
+	finish();
 }
 END_TEST
 
@@ -160,7 +166,7 @@ START_TEST(symlink_is_not_empty)
 	step(do_make(w.fs, "/A/short", S_IFLNK | 0777, "target"));
 	step(do_make(w.fs, "/A/long", S_IFLNK | 0777, target));
 	world_fsync(&w, "/A", false);
-	world_finish(&w);
+	finish();
 }
 END_TEST
 
@@ -185,7 +191,7 @@ START_TEST(blocks_of_directories_and_symlinks_reused_for_data)
 	make_file("/A/data");
 	write_file("/A/data", 0, 30000, 'd');
 	world_fsync(&w, "/A/data", false);
-	world_finish(&w);
+	finish();
 }
 END_TEST
 

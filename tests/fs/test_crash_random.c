@@ -112,9 +112,6 @@ static unsigned run_program(const char *name, uint64_t size, uint64_t seed)
 		draw_persist(&p);
 	}
 	world_finish(w);
-	printf("crash: %s: %llu images, %llu of recoveries, %u checkpoints\n", w->name,
-	       (unsigned long long)w->nr_images, (unsigned long long)w->nr_recuts,
-	       w->nr_checkpoints);
 	return w->nr_checkpoints;
 }
 
@@ -128,6 +125,7 @@ static void run_programs(const char *name, uint64_t size)
 
 	for (unsigned n = 0; n < nr; n++)
 		nr_checkpoints += run_program(name, size, seed + n);
+	world_report(name);
 	/* else it did not test what it is for */
 	ck_assert_uint_ge(nr_checkpoints, nr);
 }
@@ -171,6 +169,7 @@ START_TEST(a_file_removed_while_the_log_is_emptied_may_come_back)
 	}
 	ck_assert_uint_ge(w.nr_checkpoints, 3);
 	world_finish(&w);
+	world_report(w.name);
 }
 END_TEST
 
@@ -195,6 +194,7 @@ START_TEST(freed_blocks_are_not_used_before_that_is_durable)
 	world_step(&w, false);
 	world_fsync(&w, "/new", false);
 	world_finish(&w);
+	world_report(w.name);
 }
 END_TEST
 

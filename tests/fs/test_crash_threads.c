@@ -137,7 +137,7 @@ static void cut(void)
 		}
 	}
 	crash_destroy(c);
-	printf("crash: threads: %u images\n", nr);
+	printf("crash: %u states of 1 programs: threads\n", nr);
 	ck_assert_uint_gt(nr, NR_THREADS * NR_ROUNDS);
 }
 

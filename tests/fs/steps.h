@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef TEST_STEPS_H
+#define TEST_STEPS_H
+
+/* Operations by path, through fs.h; results are the filesystem's. */
+#include "fs.h"
+
+uint64_t path_ino(struct fs *fs, const char *path); /* 0: not there */
+int do_make(struct fs *fs, const char *path, uint32_t mode, const char *target);
+int do_write(struct fs *fs, const char *path, uint64_t offset, size_t size, char fill);
+int do_truncate(struct fs *fs, const char *path, uint64_t size);
+int do_chmod(struct fs *fs, const char *path, uint32_t mode);
+int do_rename(struct fs *fs, const char *from, const char *to, unsigned flags);
+int do_link(struct fs *fs, const char *from, const char *to);
+int do_unlink(struct fs *fs, const char *path);
+int do_rmdir(struct fs *fs, const char *path);
+int do_fsync(struct fs *fs, const char *path, bool datasync);
+
+#endif
