@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What front ends ask of one inode that has to do with neither names nor bytes.  Calls file and inode. */
 #include "file.h"
+#include "flags.h"
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -55,7 +56,7 @@ static void set_fields(struct inode *inode, const struct fs_attr *attr, unsigned
 static int setattr_fields(struct inode *inode, const struct fs_attr *attr, unsigned mask)
 {
 	struct txn t;
-	int r;
+	int r, r2;
 
 	r = txn_start(inode->fs, 0, &t);
 	if (r < 0)
@@ -64,8 +65,8 @@ static int setattr_fields(struct inode *inode, const struct fs_attr *attr, unsig
 	set_fields(inode, attr, mask);
 	r = inode_store(&t, inode);
 	pthread_rwlock_unlock(&inode->lock);
-	txn_stop(&t);
-	return r;
+	r2 = txn_stop(&t);
+	return r < 0 ? r : r2;
 }
 
 static int setattr_size(struct inode *inode, uint64_t size)
@@ -103,7 +104,10 @@ int fs_setattr(struct fs *fs, uint64_t ino, const struct fs_attr *attr, unsigned
 	r = inode_get(fs, ino, &inode);
 	if (r < 0)
 		return r;
-	if (mask & FS_SET_SIZE)
+	pthread_rwlock_rdlock(&inode->lock);
+	r = flags_check_setattr(inode, mask);
+	pthread_rwlock_unlock(&inode->lock);
+	if (r == 0 && mask & FS_SET_SIZE)
 		r = setattr_size(inode, attr->size);
 	if (r == 0 && mask & SET_FIELDS)
 		r = setattr_fields(inode, attr, mask);

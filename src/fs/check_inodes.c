@@ -9,21 +9,17 @@
 #include "check_priv.h"
 
 #include "balloc.h"
-#include "inode.h"
+#include "flags.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #define PREFETCH_BYTES (1u << 20)
-#define FLAGS_KEPT                                                                                 \
-	((uint32_t)(FS_IMMUTABLE_FL | FS_APPEND_FL | FS_NOATIME_FL | FS_SYNC_FL | FS_DIRSYNC_FL |  \
-		    FS_NODUMP_FL))
-#define NS_MASK	  ((UINT64_C(1) << 30) - 1)
-#define NS_SECOND UINT64_C(1000000000)
+#define NS_MASK	       ((UINT64_C(1) << 30) - 1)
+#define NS_SECOND      UINT64_C(1000000000)
 
 /* A problem of this inode, without numbers. */
 static bool flaw(struct scan *s, enum fix fix, const char *code, const char *what)

@@ -42,6 +42,7 @@ struct fs_options {
 	void (*panic)(void); /* must not return */
 	size_t cache_bytes;  /* of the buffer cache; 64 MiB */
 	enum fs_atime atime;
+	bool sync, dirsync; /* an operation is durable when it returns; those on directories */
 	unsigned commit_ms;	/* what is older is durable; 5000; 0: never by itself */
 	const char *mounted_at; /* recorded in the superblock; may be NULL */
 };
@@ -84,7 +85,7 @@ struct fs_attr {
 	uint64_t ino;
 	uint32_t generation;
 	uint32_t mode, nlink, uid, gid;
-	uint32_t flags; /* chattr */
+	uint32_t flags, projid; /* chattr: FS_IOC_GETFLAGS, and the project */
 	uint32_t rdev_major, rdev_minor;
 	uint64_t size, blocks; /* bytes; 512-byte units */
 	struct timespec atime, mtime, ctime, btime;
@@ -125,9 +126,15 @@ int fs_getattr(struct fs *fs, uint64_t ino, struct fs_attr *ret_attr);
 int fs_setattr(struct fs *fs, uint64_t ino, const struct fs_attr *attr, unsigned mask,
 	       struct fs_attr *ret_attr);
 
+/*
+ * chattr.  -EOPNOTSUPP: a flag that is not kept; those that mean nothing for this type are left out.  What is
+ * immutable or append-only is so from then on for everybody: -EPERM.
+ */
+int fs_set_flags(struct fs *fs, uint64_t ino, uint32_t flags, uint32_t projid);
+
 /* What to make; the type is in mode. */
 struct fs_new {
-	uint32_t mode, uid, gid; /* gid and S_ISGID are inherited from a setgid directory */
+	uint32_t mode, uid, gid; /* gid and S_ISGID come from a setgid directory; flags from any */
 	uint32_t rdev_major, rdev_minor;
 	const char *target; /* S_IFLNK */
 };

@@ -18,11 +18,11 @@
 #include "super.h"
 
 #include <errno.h>
+#include <linux/fs.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#define FLAG_NOATIME 0x80u /* chattr +A */
-#define DAY	     (24 * 60 * 60)
+#define DAY (24 * 60 * 60)
 
 /* Times stored in one transaction: as many inodes, perhaps each in a table block of its own. */
 #define TIMES_STEP 32
@@ -181,6 +181,16 @@ static void store_slot(struct txn *t, struct inode *inode, struct disk_inode *sl
 	*slot = d;
 }
 
+/* Do mount options or chattr +S and +D want its changes durable at once? */
+static bool is_sync(const struct inode *inode)
+{
+	const struct fs_options *o = &inode->fs->options;
+
+	if (o->sync || inode->flags & FS_SYNC_FL)
+		return true;
+	return S_ISDIR(inode->mode) && (o->dirsync || inode->flags & FS_DIRSYNC_FL);
+}
+
 int inode_store(struct txn *t, struct inode *inode)
 {
 	struct fs *fs = inode->fs;
@@ -196,6 +206,7 @@ int inode_store(struct txn *t, struct inode *inode)
 			   (struct disk_inode *)((uint8_t *)bufio_data(b) +
 						 geo_inode_offset(&fs->geo, inode->ino)));
 	bufio_release(b);
+	t->sync |= is_sync(inode);
 	return r;
 }
 
@@ -224,7 +235,7 @@ void inode_touch_atime(struct inode *inode)
 	bool first = false;
 
 	if (inode->fs->read_only || inode->fs->options.atime == FS_ATIME_NEVER ||
-	    inode->flags & FLAG_NOATIME)
+	    inode->flags & FS_NOATIME_FL)
 		return;
 	now = fs_now();
 	pthread_mutex_lock(&inode->time_lock);
@@ -266,6 +277,7 @@ static int store_times(struct fs *fs, struct inode **inodes, unsigned nr)
 		if (r < 0 && first == 0)
 			first = r;
 	}
+	t.sync = false;
 	txn_stop(&t);
 	return first;
 }
@@ -508,6 +520,7 @@ void inode_attr(struct inode *inode, struct fs_attr *ret_attr)
 		.uid = inode->uid,
 		.gid = inode->gid,
 		.flags = inode->flags,
+		.projid = inode->projid,
 		.rdev_major = device ? (uint32_t)(inode->special >> 32) : 0,
 		.rdev_minor = device ? (uint32_t)inode->special : 0,
 		.size = inode->size,

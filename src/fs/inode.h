@@ -82,7 +82,7 @@ void inode_drop_all(struct fs *fs);
  */
 int inode_new(struct txn *t, uint64_t dir, const struct fs_new *what, struct inode **ret_inode);
 
-/* Write it to its table block.  Caller holds the lock exclusively. */
+/* Write it to its table block; sets t->sync if its changes are to be durable at once.  Caller holds the lock exclusively. */
 int inode_store(struct txn *t, struct inode *inode);
 
 /*
@@ -105,6 +105,9 @@ int inode_recover_orphans(struct fs *fs);
 
 /* The inode was read: atime as the mount options say, in memory.  Caller holds the lock, shared or not. */
 void inode_touch_atime(struct inode *inode);
+
+/* Data and metadata of it are durable: fs_fsync().  Caller is in no txn and holds no lock.  sync.c. */
+int inode_sync(struct inode *inode, bool datasync);
 
 /* Store atimes that are newer in memory; for fs_sync() and unmount. */
 int inode_store_times(struct fs *fs);

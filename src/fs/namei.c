@@ -16,14 +16,11 @@
 #include "namei.h"
 
 #include "file.h"
+#include "flags.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
-
-/* chattr; the bits of FS_IOC_GETFLAGS */
-#define FLAG_IMMUTABLE 0x10u
-#define FLAG_APPEND    0x20u
 
 int names_check_dir(const struct inode *dir, enum names_change change)
 {
@@ -31,9 +28,9 @@ int names_check_dir(const struct inode *dir, enum names_change change)
 		return -ENOTDIR;
 	if (dir->nlink == 0)
 		return -ENOENT;
-	if (dir->flags & FLAG_IMMUTABLE)
+	if (dir->flags & FS_IMMUTABLE_FL)
 		return -EPERM;
-	return change == NAMES_REMOVE && dir->flags & FLAG_APPEND ? -EPERM : 0;
+	return change == NAMES_REMOVE && dir->flags & FS_APPEND_FL ? -EPERM : 0;
 }
 
 int names_get_child(struct inode *dir, const struct dir_entry *e, struct inode **ret_child)
@@ -56,7 +53,7 @@ int names_check_child(const struct inode *dir, const struct dir_entry *e, const 
 
 int names_check_victim(const struct inode *dir, const struct inode *child)
 {
-	if (child->flags & (FLAG_IMMUTABLE | FLAG_APPEND))
+	if (flags_check_change(child) < 0)
 		return -EPERM;
 	if (child->nlink == 0)
 		return -EUCLEAN;
@@ -238,6 +235,7 @@ static int fill_new(struct txn *t, struct inode *dir, struct inode *child,
 	int r = 0;
 
 	child->nlink = 1;
+	flags_inherit(dir, child);
 	if (S_ISDIR(child->mode)) {
 		child->nlink = 2;
 		child->parent = dir->ino;
@@ -318,7 +316,7 @@ static int make(struct fs *fs, uint64_t dir_ino, const char *name, const struct 
 {
 	struct inode *dir, *child = NULL;
 	struct txn t;
-	int r;
+	int r, r2;
 
 	r = inode_get(fs, dir_ino, &dir);
 	if (r < 0)
@@ -328,7 +326,8 @@ static int make(struct fs *fs, uint64_t dir_ino, const char *name, const struct 
 		pthread_rwlock_wrlock(&dir->lock);
 		r = make_locked(&t, dir, name, what, ret_attr, &child);
 		pthread_rwlock_unlock(&dir->lock);
-		txn_stop(&t);
+		r2 = txn_stop(&t);
+		r = r < 0 ? r : r2;
 	}
 	if (r < 0)
 		inode_put(child);
@@ -357,9 +356,11 @@ static int link_checked(struct txn *t, struct inode *dir, const char *name, stru
 		return -ENOENT;
 	if (child->nlink >= NLINK_MAX)
 		return -EMLINK;
-	if (child->flags & (FLAG_IMMUTABLE | FLAG_APPEND))
-		return -EPERM;
-	r = inode_store(t, child);
+	r = flags_check_change(child);
+	if (r == 0)
+		r = flags_check_project(dir, child);
+	if (r == 0)
+		r = inode_store(t, child);
 	if (r == 0)
 		r = inode_store(t, dir);
 	if (r < 0)
@@ -409,7 +410,7 @@ static int link_inode(struct inode *dir, const char *name, struct inode *child,
 		      struct fs_attr *ret_attr)
 {
 	struct txn t;
-	int r;
+	int r, r2;
 
 	r = check_linkable(child);
 	if (r < 0)
@@ -420,8 +421,8 @@ static int link_inode(struct inode *dir, const char *name, struct inode *child,
 	pthread_rwlock_wrlock(&dir->lock);
 	r = link_locked(&t, dir, name, child, ret_attr);
 	pthread_rwlock_unlock(&dir->lock);
-	txn_stop(&t);
-	return r;
+	r2 = txn_stop(&t);
+	return r < 0 ? r : r2;
 }
 
 int fs_link(struct fs *fs, uint64_t ino, uint64_t dir_ino, const char *name,
@@ -520,7 +521,7 @@ static int remove_name(struct fs *fs, uint64_t dir_ino, const char *name, enum r
 {
 	struct inode *dir, *child = NULL;
 	struct txn t;
-	int r;
+	int r, r2;
 
 	r = inode_get(fs, dir_ino, &dir);
 	if (r < 0)
@@ -530,7 +531,8 @@ static int remove_name(struct fs *fs, uint64_t dir_ino, const char *name, enum r
 		pthread_rwlock_wrlock(&dir->lock);
 		r = remove_locked(&t, dir, name, what, &child);
 		pthread_rwlock_unlock(&dir->lock);
-		txn_stop(&t);
+		r2 = txn_stop(&t);
+		r = r < 0 ? r : r2;
 	}
 	inode_put(child);
 	inode_put(dir);

@@ -30,6 +30,7 @@
  *
  * Calls namei, dir, inode.
  */
+#include "flags.h"
 #include "namei.h"
 
 #include <errno.h>
@@ -378,6 +379,10 @@ static int rename_children_locked(struct rename *rn)
 	if (r == 0)
 		r = check_side(&rn->to);
 	if (r == 0)
+		r = flags_check_project(rn->to.dir, rn->from.child);
+	if (r == 0 && rn->flags & RENAME_EXCHANGE)
+		r = flags_check_project(rn->from.dir, rn->to.child);
+	if (r == 0)
 		r = check_types(rn);
 	if (r == 0)
 		r = check_nlink(rn);
@@ -470,18 +475,18 @@ static int rename_in_txn(struct rename *rn)
 /* The caller has references to both directories. */
 static int rename_try(struct rename *rn)
 {
-	int r;
+	int r, r2;
 
 	r = names_start(rn->fs, DIR_ADD_BLOCKS, &rn->txn);
 	if (r < 0)
 		return r;
 	r = rename_in_txn(rn);
-	txn_stop(&rn->txn);
+	r2 = txn_stop(&rn->txn);
 	inode_put(rn->from.child);
 	inode_put(rn->to.child);
 	ancestors_finish(&rn->from.above);
 	ancestors_finish(&rn->to.above);
-	return r;
+	return r2 < 0 ? r2 : r;
 }
 
 static int rename_between(struct inode *old_dir, const char *old_name, struct inode *new_dir,

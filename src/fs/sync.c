@@ -229,6 +229,16 @@ static int sync_inode(struct inode *inode, bool datasync)
 	return r;
 }
 
+int inode_sync(struct inode *inode, bool datasync)
+{
+	int r;
+
+	pthread_mutex_lock(&inode->sync_lock);
+	r = sync_inode(inode, datasync);
+	pthread_mutex_unlock(&inode->sync_lock);
+	return r;
+}
+
 int fs_fsync(struct fs *fs, uint64_t ino, bool datasync)
 {
 	struct inode *inode;
@@ -242,9 +252,7 @@ int fs_fsync(struct fs *fs, uint64_t ino, bool datasync)
 	r = inode_get(fs, ino, &inode);
 	if (r < 0)
 		return r;
-	pthread_mutex_lock(&inode->sync_lock);
-	r = sync_inode(inode, datasync);
-	pthread_mutex_unlock(&inode->sync_lock);
+	r = inode_sync(inode, datasync);
 	inode_put(inode);
 	return r;
 }

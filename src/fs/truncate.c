@@ -118,7 +118,7 @@ static int truncate_locked(struct txn *t, struct inode *inode, uint64_t size)
 static int truncate_step(struct inode *inode, uint64_t size, bool *ret_done)
 {
 	struct txn t;
-	int r;
+	int r, r2;
 
 	r = txn_start(inode->fs, 1, &t);
 	if (r == -ENOSPC)
@@ -129,7 +129,9 @@ static int truncate_step(struct inode *inode, uint64_t size, bool *ret_done)
 	r = truncate_locked(&t, inode, size);
 	*ret_done = inode->size == size;
 	pthread_rwlock_unlock(&inode->lock);
-	txn_stop(&t);
+	r2 = txn_stop(&t);
+	if (r2 < 0)
+		return r2;
 	return r > 0 ? file_finish_truncate(inode) : r;
 }
 

@@ -84,6 +84,7 @@ int txn_start(struct fs *fs, unsigned nr_blocks, struct txn *t)
 	t->fs = fs;
 	t->reserved = nr_blocks;
 	t->seq = log_seq(fs->log);
+	t->sync = false;
 	return 0;
 }
 
@@ -97,8 +98,9 @@ int txn_add_data(struct txn *t, uint64_t block, uint64_t count, struct bufio_buf
 	return log_add_data(t->fs->log, block, count, b);
 }
 
-void txn_stop(struct txn *t)
+int txn_stop(struct txn *t)
 {
 	atomic_fetch_add(&t->fs->unreserved_blocks, t->reserved);
 	leave(t->fs);
+	return t->sync ? log_commit(t->fs->log, t->seq) : 0;
 }

@@ -12,7 +12,7 @@
  *	r = txn_modify(&t, b);			before the first change
  *	change bufio_data(b);
  *	bufio_release(b);
- *	txn_stop(&t);				durable with the next commit
+ *	txn_stop(&t);				durable with the next commit, or now
  *
  * An operation that fails half way after its first change leaves what it did; callers check
  * everything that can be refused before they change anything.
@@ -23,6 +23,7 @@ struct txn {
 	struct fs *fs;
 	uint64_t reserved; /* blocks still promised to this operation */
 	uint64_t seq;	   /* of the transaction it is part of */
+	bool sync;	   /* txn_stop() makes it durable: inode_store() */
 };
 
 /*
@@ -38,7 +39,11 @@ int txn_modify(struct txn *t, struct bufio_buffer *b);
 /* These blocks of data have to be durable with it: log_add_data(). */
 int txn_add_data(struct txn *t, uint64_t block, uint64_t count, struct bufio_buffer *b);
 
-void txn_stop(struct txn *t);
+/*
+ * End.  If t->sync is set, wait until it is durable: then the caller holds no lock, and an error is that of the
+ * commit.  Else 0.
+ */
+int txn_stop(struct txn *t);
 
 /*
  * Outside any operation, after -ENOSPC: make blocks usable that were freed but wait for a commit.

@@ -9,6 +9,7 @@
  * written.
  */
 #include "file.h"
+#include "flags.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -23,6 +24,7 @@ struct write {
 	size_t size, done;
 	unsigned changes; /* to the map that this transaction has room for */
 	bool full;	  /* it could reserve nothing */
+	bool sync;	  /* it is to be durable at once */
 };
 
 static uint64_t write_position(const struct write *w)
@@ -156,8 +158,11 @@ static int write_locked(struct write *w)
 	struct inode *inode = w->inode;
 	uint64_t blocks = inode->blocks;
 	size_t before = w->done;
-	int r = 0, r2;
+	int r, r2;
 
+	r = flags_check_write(inode, write_position(w));
+	if (r < 0)
+		return r;
 	w->changes = bmap_changes(inode, (unsigned)w->t.reserved);
 	if (fits_inline(w))
 		write_inline(w);
@@ -216,6 +221,9 @@ static int write_step(struct write *w)
 	truncating = inode->state & INODE_STATE_TRUNCATE && w->offset + w->size > inode->size;
 	r = truncating ? 0 : write_locked(w);
 	pthread_rwlock_unlock(&inode->lock);
+	/* once, with the data: fs_write() */
+	w->sync |= w->t.sync;
+	w->t.sync = false;
 	txn_stop(&w->t);
 	return truncating ? file_finish_truncate(inode) : r;
 }
@@ -253,6 +261,10 @@ ssize_t fs_write(struct fs *fs, uint64_t ino, uint64_t offset, const void *data,
 	if (r < 0)
 		return r;
 	n = file_write(&w);
+	if (n > 0 && w.sync) {
+		r = inode_sync(w.inode, false);
+		n = r < 0 ? r : n;
+	}
 	inode_put(w.inode);
 	return n;
 }

@@ -9,6 +9,7 @@
  * knows of an inode is its lookup references; a reply that did not arrive (-ENOENT: the
  * request was interrupted) gives them back.
  */
+#include "fuse_ioctl.h"
 #include "fuse_reply.h"
 
 #include <dirent.h>
@@ -36,7 +37,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	want(conn, FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_READDIRPLUS |
 			   FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO |
 			   FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_PARALLEL_DIROPS |
-			   FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_NO_OPENDIR_SUPPORT);
+			   FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_NO_OPENDIR_SUPPORT |
+			   FUSE_CAP_IOCTL_DIR);
 	conn->max_write = REQUEST_MAX;
 	conn->max_readahead = REQUEST_MAX;
 	conn->max_background = 64;
@@ -385,4 +387,5 @@ const struct fuse_lowlevel_ops front_ops = {
 	.readdir = op_readdir,
 	.readdirplus = op_readdirplus,
 	.statfs = op_statfs,
+	.ioctl = op_ioctl,
 };

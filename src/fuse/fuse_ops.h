@@ -10,6 +10,7 @@
 /* What the requests share; the session's user data. */
 struct front {
 	struct fs *fs;
+	struct fuse_session *se;
 	void (*ready)(void *context); /* the kernel and we have agreed: the mount is usable */
 	void *ready_context;
 	uint64_t init_unique; /* of the INIT request */

@@ -147,6 +147,7 @@ static struct fuse_session *new_session(struct mount *m)
 			 s.block_bytes < 4096 ? s.block_bytes : 4096);
 	se = fuse_session_new(&args, &front_ops, sizeof(front_ops), &m->front);
 	fuse_opt_free_args(&args);
+	m->front.se = se;
 	return se;
 }
 

@@ -106,6 +106,10 @@ static bool take_flag(struct options *o, const char *name)
 					      "nomand",	    "nolazytime",    "noiversion",
 					      "norelatime", "nostrictatime", NULL};
 
+	if (!strcmp(name, "sync") || !strcmp(name, "async"))
+		o->fs.sync = *name == 's';
+	if (!strcmp(name, "dirsync"))
+		o->fs.dirsync = true;
 	if (!strcmp(name, "ro"))
 		o->fs.read_only = true;
 	else if (!strcmp(name, "noatime"))
