@@ -181,21 +181,39 @@ static int extent_cut(struct txn *t, struct inode *inode, const struct extent *e
 	return r;
 }
 
-int bmap_set_written(struct txn *t, struct inode *inode, uint64_t logical, uint64_t count)
+/* Let range, which is within one extent of the other kind, be written or not as it says. */
+static int set_kind(struct txn *t, struct inode *inode, const struct mapping *range)
 {
+	uint64_t from = range->logical;
 	struct extent e, part;
 	int r;
 
-	r = extents_find_le(inode, logical, &e);
+	r = extents_find_le(inode, from, &e);
 	if (r < 0)
 		return r;
-	if (!e.unwritten || !count || logical >= extent_end(&e) || count > extent_end(&e) - logical)
+	if (e.unwritten == range->unwritten || !range->count || from >= extent_end(&e) ||
+	    range->count > extent_end(&e) - from)
 		return -EINVAL;
-	r = extent_cut(t, inode, &e, logical, logical + count);
+	r = extent_cut(t, inode, &e, from, from + range->count);
 	if (r < 0)
 		return r;
-	part = (struct extent){logical, e.physical + (logical - e.logical), (uint32_t)count, false};
+	part = (struct extent){from, e.physical + (from - e.logical), (uint32_t)range->count,
+			       range->unwritten};
 	return insert_merged(t, inode, &part);
+}
+
+int bmap_set_written(struct txn *t, struct inode *inode, uint64_t logical, uint64_t count)
+{
+	struct mapping written = {.logical = logical, .count = count};
+
+	return set_kind(t, inode, &written);
+}
+
+int bmap_set_unwritten(struct txn *t, struct inode *inode, uint64_t logical, uint64_t count)
+{
+	struct mapping unwritten = {.logical = logical, .count = count, .unwritten = true};
+
+	return set_kind(t, inode, &unwritten);
 }
 
 /* Unmap and free the last blocks of [logical, end) that are one extent's.  1 and where they began, or 0: none. */
@@ -251,22 +269,40 @@ uint64_t bmap_goal(struct inode *inode, uint64_t logical)
 	return goal < g->nr_blocks ? goal : e.physical + e.count;
 }
 
+/* Blocks for the hole *m or its beginning. */
+static int alloc(struct txn *t, struct inode *inode, struct mapping *m)
+{
+	uint32_t want = m->count < EXTENT_MAX_COUNT ? (uint32_t)m->count : EXTENT_MAX_COUNT, got;
+	int r;
+
+	r = balloc_alloc(t, BALLOC_ANY, bmap_goal(inode, m->logical), want, &m->physical, &got);
+	if (r < 0)
+		return r;
+	m->count = got;
+	r = bmap_insert(t, inode, m);
+	if (r < 0)
+		balloc_free(t, m->physical, m->count);
+	return r;
+}
+
 int bmap_alloc(struct txn *t, struct inode *inode, uint64_t logical, uint64_t count,
 	       struct mapping *ret)
 {
-	uint32_t want = count < EXTENT_MAX_COUNT ? (uint32_t)count : EXTENT_MAX_COUNT, got;
-	struct mapping m = {.logical = logical};
-	int r;
+	struct mapping m = {.logical = logical, .count = count};
+	int r = alloc(t, inode, &m);
 
-	r = balloc_alloc(t, BALLOC_ANY, bmap_goal(inode, logical), want, &m.physical, &got);
-	if (r < 0)
-		return r;
-	m.count = got;
-	r = bmap_insert(t, inode, &m);
-	if (r < 0) {
-		balloc_free(t, m.physical, m.count);
-		return r;
-	}
-	*ret = m;
-	return 0;
+	if (r == 0)
+		*ret = m;
+	return r;
+}
+
+int bmap_preallocate(struct txn *t, struct inode *inode, uint64_t logical, uint64_t count,
+		     struct mapping *ret)
+{
+	struct mapping m = {.logical = logical, .count = count, .unwritten = true};
+	int r = alloc(t, inode, &m);
+
+	if (r == 0)
+		*ret = m;
+	return r;
 }

@@ -27,7 +27,7 @@ int bmap_lookup(struct inode *inode, uint64_t logical, uint64_t max, struct mapp
 int bmap_next(struct inode *inode, uint64_t logical, struct mapping *ret);
 
 /*
- * How many changes (inserts; bmap_set_written() counts as two) may be made in one txn that was started
+ * How many changes (inserts; bmap_set_written() and bmap_set_unwritten() count as two) may be made in one txn that was started
  * with so many blocks reserved; and what to reserve for two of them at least.  The inode may become a
  * tree between the two calls if the lock is not held: then the first answers less.
  */
@@ -39,6 +39,9 @@ int bmap_insert(struct txn *t, struct inode *inode, const struct mapping *m);
 
 /* Make [logical, logical + count) written, where it is one unwritten mapping (or part of it). */
 int bmap_set_written(struct txn *t, struct inode *inode, uint64_t logical, uint64_t count);
+
+/* The other way round, so that it reads as zero; the blocks stay. */
+int bmap_set_unwritten(struct txn *t, struct inode *inode, uint64_t logical, uint64_t count);
 
 /*
  * Unmap and free blocks of [logical, end), from the end backwards, in one bounded step.
@@ -53,5 +56,9 @@ uint64_t bmap_goal(struct inode *inode, uint64_t logical);
 /* Allocate and insert up to count blocks at the hole at logical; fewer if space is scattered. */
 int bmap_alloc(struct txn *t, struct inode *inode, uint64_t logical, uint64_t count,
 	       struct mapping *ret);
+
+/* The same, and the blocks are unwritten. */
+int bmap_preallocate(struct txn *t, struct inode *inode, uint64_t logical, uint64_t count,
+		     struct mapping *ret);
 
 #endif

@@ -3,7 +3,7 @@
 #define FS_FILE_H
 
 /*
- * The bytes of a regular file: read.c, write.c, truncate.c; and how other inodes' data is freed and
+ * The bytes of a regular file: read.c, write.c, truncate.c, fallocate.c; and how other inodes' data is freed and
  * symlinks are kept.  fs_read() and fs_write() are here.
  */
 #include "bmap.h"
@@ -38,6 +38,9 @@ struct data_range {
  * reachable is durable with it; what is written in place is noted in the inode for fs_fsync().
  */
 int data_write(struct txn *t, struct inode *inode, uint64_t block, const struct data_range *range);
+
+/* Zero bytes of the file that are in one block, if that is mapped, written and they are not zero.  Not inline ones. */
+int file_zero_part(struct txn *t, struct inode *inode, uint64_t from, unsigned bytes);
 
 /* Zero from byte `from` of the file to the end of its block, if that is mapped, written and not zero. */
 int file_zero_tail(struct txn *t, struct inode *inode, uint64_t from);

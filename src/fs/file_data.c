@@ -82,9 +82,9 @@ static bool is_zero(const uint8_t *p, size_t size)
 }
 
 /* It must not be zero before the transaction is: a crash would have cut the file half. */
-static int zero_in_txn(struct txn *t, struct inode *inode, uint64_t block, unsigned from)
+static int zero_in_txn(struct txn *t, struct inode *inode, uint64_t block,
+		       const struct data_range *range)
 {
-	unsigned bytes = inode->fs->geo.block_bytes - from;
 	struct bufio_buffer *b;
 	uint8_t *data;
 	int r;
@@ -92,31 +92,39 @@ static int zero_in_txn(struct txn *t, struct inode *inode, uint64_t block, unsig
 	r = bufio_read(inode->fs->bufio, block, &b);
 	if (r < 0)
 		return r;
-	data = bufio_data(b);
-	if (!is_zero(data + from, bytes)) {
+	data = (uint8_t *)bufio_data(b) + range->from;
+	if (!is_zero(data, range->bytes)) {
 		meta_set_data(b);
 		log_wait_data(inode->fs->log);
 		r = txn_modify(t, b);
 		if (r == 0)
-			memset(data + from, 0, bytes);
+			memset(data, 0, range->bytes);
 	}
 	bufio_release(b);
 	return r;
+}
+
+int file_zero_part(struct txn *t, struct inode *inode, uint64_t from, unsigned bytes)
+{
+	const struct geometry *g = &inode->fs->geo;
+	struct data_range range = {.from = (unsigned)(from & (g->block_bytes - 1)), .bytes = bytes};
+	struct mapping m;
+	int r;
+
+	r = bmap_lookup(inode, from >> g->block_shift, 1, &m);
+	if (r < 0)
+		return r;
+	return !m.physical || m.unwritten ? 0 : zero_in_txn(t, inode, m.physical, &range);
 }
 
 int file_zero_tail(struct txn *t, struct inode *inode, uint64_t from)
 {
 	const struct geometry *g = &inode->fs->geo;
 	unsigned offset = (unsigned)(from & (g->block_bytes - 1));
-	struct mapping m;
-	int r;
 
 	if (!offset || inode->data_format == DATA_INLINE)
 		return 0;
-	r = bmap_lookup(inode, from >> g->block_shift, 1, &m);
-	if (r < 0)
-		return r;
-	return !m.physical || m.unwritten ? 0 : zero_in_txn(t, inode, m.physical, offset);
+	return file_zero_part(t, inode, from, g->block_bytes - offset);
 }
 
 /* Give the first block of a file what was in its tail. */

@@ -160,6 +160,17 @@ ssize_t fs_read(struct fs *fs, uint64_t ino, uint64_t offset, void *data, size_t
 ssize_t fs_write(struct fs *fs, uint64_t ino, uint64_t offset, const void *data, size_t size);
 
 /*
+ * Give the bytes [offset, offset + len) their blocks, or take them away.  mode is fallocate(2)'s: 0 or FALLOC_FL_KEEP_SIZE
+ * preallocates; FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE; FALLOC_FL_ZERO_RANGE with or without
+ * FALLOC_FL_KEEP_SIZE.  Else -EOPNOTSUPP.
+ *
+ * -EINVAL: len is 0; -EFBIG; -EISDIR, -ENODEV: no file; -EPERM: chattr; -ENOSPC: nothing was done, unless others
+ * took the space meanwhile.  The size grows when all is done.  A range of many extents is worked on in steps, each of
+ * which is atomic over a crash.
+ */
+int fs_fallocate(struct fs *fs, uint64_t ino, int mode, uint64_t offset, uint64_t len);
+
+/*
  * List names after cookie (0: from the start).  For each one fill is called with the cookie
  * to go on with; a result other than 0 ends the listing before that name counts as seen.
  * fill must not call the filesystem for this directory, except fs_lookup_child(), and forget nothing.

@@ -11,6 +11,7 @@
  */
 #include "fuse_ioctl.h"
 #include "fuse_reply.h"
+#include "fuse_space.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -360,7 +361,7 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 }
 
 /*
- * create, flush, release, access, the xattr calls, lseek, fallocate and locks are absent: libfuse
+ * create, flush, release, access, the xattr calls, lseek and locks are absent: libfuse
  * answers ENOSYS once, and the kernel does without or does it by itself.
  */
 const struct fuse_lowlevel_ops front_ops = {
@@ -388,4 +389,5 @@ const struct fuse_lowlevel_ops front_ops = {
 	.readdirplus = op_readdirplus,
 	.statfs = op_statfs,
 	.ioctl = op_ioctl,
+	.fallocate = op_fallocate,
 };

@@ -3,6 +3,8 @@
 #include "crash_ops.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -37,6 +39,11 @@ const char *const op_names[NR_OPS] = {
 	"append_other",
 	"append_much_other",
 	"cut_other",
+	"preallocate",
+	"preallocate_keep",
+	"punch",
+	"punch_small",
+	"zero",
 };
 
 /*
@@ -70,6 +77,13 @@ static uint64_t size_of(struct fs *fs, const char *path)
 static int append(struct fs *fs, const char *path, size_t size, char fill)
 {
 	return do_write(fs, path, size_of(fs, path), size, fill);
+}
+
+int do_fallocate(struct fs *fs, const char *path, int mode, uint64_t offset, uint64_t len)
+{
+	uint64_t ino = path_ino(fs, path);
+
+	return ino ? fs_fallocate(fs, ino, mode, offset, len) : -ENOENT;
 }
 
 /* Some fail after some others: that is a step too. */
@@ -139,6 +153,18 @@ static int run(struct fs *fs, enum op op, char fill)
 		return append(fs, "/B/foo", 40000, fill);
 	case CUT_OTHER:
 		return do_truncate(fs, "/B/foo", 0);
+	case PREALLOCATE:
+		return do_fallocate(fs, "/A/foo", 0, 4200, 2500);
+	case PREALLOCATE_KEEP:
+		return do_fallocate(fs, "/A/foo", FALLOC_FL_KEEP_SIZE, 2000, 2500);
+	case PUNCH:
+		return do_fallocate(fs, "/A/foo", FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 300,
+				    2500);
+	case PUNCH_SMALL:
+		return do_fallocate(fs, "/A/bar", FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 5,
+				    2500);
+	case ZERO:
+		return do_fallocate(fs, "/A/foo", FALLOC_FL_ZERO_RANGE, 900, 2500);
 	default:
 		return -EINVAL;
 	}

@@ -36,6 +36,11 @@ enum op {
 	APPEND_OTHER,	   /* as much as rides in a record */
 	APPEND_MUCH_OTHER, /* more */
 	CUT_OTHER,
+	PREALLOCATE,
+	PREALLOCATE_KEEP, /* what the file has, and more behind its end */
+	PUNCH,
+	PUNCH_SMALL,
+	ZERO,
 	NR_OPS,
 };
 
@@ -55,6 +60,8 @@ void populate(struct fs *fs);
 
 /* One operation as a step of the world; it may fail. */
 int world_op(struct world *w, enum op op, char fill);
+
+int do_fallocate(struct fs *fs, const char *path, int mode, uint64_t offset, uint64_t len);
 
 /* A way to make it durable, as a step unless it is none. */
 void world_persist(struct world *w, enum persist how);

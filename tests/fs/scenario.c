@@ -3,6 +3,8 @@
 
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -130,6 +132,15 @@ static void change_names(struct scenario *s, struct fs *fs, uint64_t dir)
 		note(s, "link", fs_link(fs, attr.ino, ROOT, "big too", &attr));
 }
 
+/* Of a file with a tree of extents: blocks where it has holes, holes where it has blocks, and none of both. */
+static void change_space(struct scenario *s, struct fs *fs, uint64_t big)
+{
+	note(s, "preallocate", fs_fallocate(fs, big, FALLOC_FL_KEEP_SIZE, 15000, 30000));
+	note(s, "punch",
+	     fs_fallocate(fs, big, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 2500, 5000));
+	note(s, "zero", fs_fallocate(fs, big, FALLOC_FL_ZERO_RANGE, 700, 12000));
+}
+
 static int see(void *context, const struct fs_dirent *e)
 {
 	return 0;
@@ -150,6 +161,7 @@ static void use(struct scenario *s, struct fs *fs)
 		note(s, "setattr", fs_setattr(fs, big, &attr, FS_SET_SIZE, &attr));
 		memset(data, 'n', sizeof(data));
 		write_at(s, fs, big, 500, data, sizeof(data));
+		change_space(s, fs, big);
 	}
 	change_names(s, fs, dir);
 	if (big) {

@@ -3,9 +3,11 @@
  * Long random programs on a small log, which fills and wraps, and on devices that are nearly full, so that
  * freed blocks are soon used again.  Cut everywhere.
  */
-#include "crash_fs.h"
+#include "crash_ops.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -42,12 +44,21 @@ static int write_somewhere(struct program *p, const char *path, char fill)
 			fill);
 }
 
+static int fallocate_somewhere(struct program *p, const char *path)
+{
+	static const int modes[] = {0, FALLOC_FL_KEEP_SIZE,
+				    FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				    FALLOC_FL_ZERO_RANGE};
+
+	return do_fallocate(p->w.fs, path, modes[draw(p, 4)], draw(p, 20000), 1 + draw(p, 9000));
+}
+
 static int draw_op(struct program *p, char fill)
 {
 	const char *path = draw_path(p);
 	struct fs *fs = p->w.fs;
 
-	switch (draw(p, 12)) {
+	switch (draw(p, 14)) {
 	case 0:
 	case 1:
 		return do_make(fs, path, S_IFREG | 0644, NULL);
@@ -65,6 +76,9 @@ static int draw_op(struct program *p, char fill)
 		return do_link(fs, path, draw_path(p));
 	case 8:
 		return do_truncate(fs, path, draw(p, 3) ? draw(p, 9000) : 0);
+	case 9:
+	case 10:
+		return fallocate_somewhere(p, path);
 	default:
 		return write_somewhere(p, path, fill);
 	}

@@ -37,12 +37,12 @@ static void own_folder(void)
 
 int main(void)
 {
-	TCase *cases[] = {files_case(), names_case(), users_case()};
+	TCase *cases[] = {files_case(), names_case(), space_case(), users_case()};
 	Suite *s = suite_create("semantics");
 	SRunner *runner;
 	int failed;
 
-	for (int i = 0; i < 3; i++) {
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		tcase_add_checked_fixture(cases[i], own_folder, NULL);
 		tcase_set_timeout(cases[i], 300);
 		suite_add_tcase(s, cases[i]);
