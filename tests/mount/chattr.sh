@@ -7,7 +7,7 @@ if [ "$1" = user ] && [ "$(id -u)" = 0 ]; then
 fi
 . "$(dirname "$0")/lib.sh"
 need_user_mount
-command -v chattr >/dev/null && command -v lsattr >/dev/null || skip "no chattr"
+if ! command -v chattr >/dev/null || ! command -v lsattr >/dev/null; then skip "no chattr"; fi
 t mkfs.bufs -q "$img" 64M || die mkfs
 t bufs "$img" "$mnt" || die mount
 cd "$mnt" || die cd
@@ -51,7 +51,8 @@ chattr +P -p 77 dir || die "chattr +P"
 echo >dir/of_project
 [ "$(lsattr -p dir/of_project | awk '{print $1}')" = 77 ] || die "the project is not handed down"
 # rename(2) says EXDEV, so mv copies
-mv file dir/moved && [ "$(lsattr -p dir/moved | awk '{print $1}')" = 77 ] || die "mv into a project"
+mv file dir/moved || die mv
+[ "$(lsattr -p dir/moved | awk '{print $1}')" = 77 ] || die "mv into a project"
 mv dir/moved file || die "mv out of it"
 chattr -P dir
 
@@ -114,7 +115,9 @@ has dir DiA
 has his dA
 not_permitted rm -f dir/file
 # what is immutable can be let go again
-chattr -i dir && chattr -a file && rm -r dir file his || die "cleaning up"
+chattr -i dir || die "chattr -i"
+chattr -a file || die "chattr -a"
+rm -r dir file his || die "cleaning up"
 cd /
 leave "$img"
 clean "$img"

@@ -16,7 +16,8 @@
 #define MOST_PAIRS 64u /* pairs of more writes than these are left to the draws */
 
 struct crash {
-	struct bufio_engine *record, *base, *image;
+	const struct bufio_record_entry **entries;
+	struct bufio_engine *base, *image;
 	struct crash_options options;
 	size_t position, nr_entries;
 	uint64_t mark;
@@ -41,7 +42,7 @@ static size_t draw(struct crash *c, size_t below)
 
 static const struct bufio_record_entry *entry_at(const struct crash *c, size_t i)
 {
-	return bufio_engine_record_get(c->record, i);
+	return c->entries[i];
 }
 
 /* All that was over when the flush began is certain. */
@@ -376,12 +377,12 @@ static void find_ends(struct crash *c)
 			c->ends[entry_at(c, i)->write - c->first_number] = i;
 }
 
-void crash_create(struct bufio_engine *record, struct bufio_engine *base,
-		  const struct crash_options *options, struct crash **ret_crash)
+void crash_create_from(const struct bufio_record_entry *const *entries, size_t nr,
+		       struct bufio_engine *base, const struct crash_options *options,
+		       struct crash **ret_crash)
 {
 	struct crash *c = live_alloc(sizeof(*c));
 
-	c->record = record;
 	c->base = base;
 	if (undo_create(base, &c->image))
 		abort();
@@ -389,10 +390,25 @@ void crash_create(struct bufio_engine *record, struct bufio_engine *base,
 	if (options)
 		c->options = *options;
 	c->random = c->options.seed;
-	c->nr_entries = bufio_engine_record_count(record);
+	c->nr_entries = nr;
+	c->entries = live_alloc(nr * sizeof(*c->entries));
+	for (size_t i = 0; i < nr; i++)
+		c->entries[i] = entries[i];
 	c->fresh = true;
 	find_ends(c);
 	*ret_crash = c;
+}
+
+void crash_create(struct bufio_engine *record, struct bufio_engine *base,
+		  const struct crash_options *options, struct crash **ret_crash)
+{
+	size_t nr = bufio_engine_record_count(record);
+	const struct bufio_record_entry **entries = live_alloc(nr * sizeof(*entries));
+
+	for (size_t i = 0; i < nr; i++)
+		entries[i] = bufio_engine_record_get(record, i);
+	crash_create_from(entries, nr, base, options, ret_crash);
+	free(entries);
 }
 
 void crash_destroy(struct crash *c)
@@ -404,6 +420,7 @@ void crash_destroy(struct crash *c)
 	free(c->live.all);
 	free(c->maybe);
 	free(c->ends);
+	free(c->entries);
 	free(c);
 }
 

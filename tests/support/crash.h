@@ -38,6 +38,11 @@ void crash_options_init(struct crash_options *o);
  */
 void crash_create(struct bufio_engine *record, struct bufio_engine *base,
 		  const struct crash_options *options, struct crash **ret_crash);
+
+/* The same from entries that are in memory, which outlive the crash. */
+void crash_create_from(const struct bufio_record_entry *const *entries, size_t nr,
+		       struct bufio_engine *base, const struct crash_options *options,
+		       struct crash **ret_crash);
 void crash_destroy(struct crash *c); /* and base */
 
 /*
