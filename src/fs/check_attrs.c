@@ -6,15 +6,13 @@
 #include "check_priv.h"
 
 #include "balloc.h"
+#include "xattr_record.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
-
-#define PREFIX_LAST	  5
-#define PREFIX_LAST_NAMED 3
 
 struct attrs {
 	struct check *c;
@@ -40,11 +38,6 @@ static bool circle_closed(struct circle *o, uint64_t block)
 		o->next = o->next * 2 + 1;
 	}
 	return false;
-}
-
-static unsigned padded(unsigned bytes)
-{
-	return (bytes + 3) & ~3u;
 }
 
 /* A block of either chain, held.  -EUCLEAN: bad. */
@@ -86,38 +79,20 @@ static int check_value(struct attrs *a, uint64_t block, uint32_t left)
 	return block ? -EUCLEAN : 0;
 }
 
-static bool head_is_good(const struct disk_xattr *x)
-{
-	bool named = x->prefix >= 1 && x->prefix <= PREFIX_LAST_NAMED;
-
-	return x->prefix >= 1 && x->prefix <= PREFIX_LAST && named == (x->name_len > 0) &&
-	       !(le16_get(x->flags) & ~XATTR_EXTERNAL) &&
-	       le32_get(x->value_bytes) <= XATTR_VALUE_MAX && !memchr(x + 1, 0, x->name_len);
-}
-
 /* The bytes of the record, or an error. */
 static int check_record(struct attrs *a, const uint8_t *at, unsigned left)
 {
-	const struct disk_xattr *x = (const struct disk_xattr *)at;
-	unsigned head, value;
+	struct xattr_record record;
 	uint64_t hash;
-	le64 first;
-	int r;
+	int r = xattr_record_decode(at, left, &record);
 
-	if (left < sizeof(*x) || left < sizeof(*x) + x->name_len || !head_is_good(x))
-		return -EUCLEAN;
-	head = padded(sizeof(*x) + x->name_len);
-	value = le16_get(x->flags) & XATTR_EXTERNAL ? sizeof(first)
-						    : padded(le32_get(x->value_bytes));
-	if (head + value > left)
-		return -EUCLEAN;
-	hash = XXH3_64bits_withSeed(x + 1, x->name_len, x->prefix);
+	if (r < 0)
+		return r;
+	hash = XXH3_64bits_withSeed(record.name.rest, record.name.len, record.name.prefix);
 	r = vec_push(&a->names, sizeof(hash), &hash);
-	if (r == 0 && le16_get(x->flags) & XATTR_EXTERNAL) {
-		memcpy(&first, at + head, sizeof(first));
-		r = check_value(a, le64_get(first), le32_get(x->value_bytes));
-	}
-	return r < 0 ? r : (int)(head + value);
+	if (r == 0 && record.external)
+		r = check_value(a, record.block, record.value_bytes);
+	return r < 0 ? r : (int)record.bytes;
 }
 
 static bool names_differ(struct vec *names)

@@ -495,3 +495,37 @@ void dir_init(struct inode *dir)
 	dir->data_format = DATA_INLINE;
 	dir->size = a.size;
 }
+
+/* The last entry of an inline directory: its offset. */
+static unsigned last_entry(struct dir_area a)
+{
+	unsigned last = 0;
+
+	for (unsigned o = 0; o < a.size; o += le16_get(area_entry(a, o)->rec_len))
+		last = o;
+	return last;
+}
+
+unsigned dir_inline_bytes(struct inode *dir)
+{
+	struct dir_area a = area_of_inline(dir);
+	unsigned last = last_entry(a);
+
+	if (!a.size)
+		return 0;
+	if (!le48_get(area_entry(a, last)->ino))
+		return last + DIRENT_MIN;
+	return last + dir_entry_bytes(area_entry(a, last)->name_len);
+}
+
+void dir_resize_inline(struct inode *dir, unsigned before)
+{
+	struct dir_area a = {dir->tail, before}, now = area_of_inline(dir);
+	struct disk_dirent *last = area_entry(a, last_entry(a));
+
+	dir->size = now.size;
+	if (before)
+		last->rec_len = le16_make((uint16_t)(le16_get(last->rec_len) + now.size - before));
+	else
+		area_init(now);
+}

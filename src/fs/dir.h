@@ -50,6 +50,13 @@ int dir_iterate(struct inode *dir, uint64_t from, fs_fill *fill, void *context);
 /* A new directory: no entries, inline.  Its xattr_bytes are set. */
 void dir_init(struct inode *dir);
 
+/*
+ * An inline directory: the bytes of its area that its entries need; and the area's size was `before` and is now another
+ * (inode_data_bytes()): the last entry gets or gives the difference.
+ */
+unsigned dir_inline_bytes(struct inode *dir);
+void dir_resize_inline(struct inode *dir, unsigned before);
+
 /* Check the structure of one directory block or inline area; pure.  0 or -EUCLEAN. */
 int dir_check_entries(const struct fs *fs, const uint8_t *area, unsigned bytes);
 

@@ -79,6 +79,11 @@ static bool tail_ends_in_zeroes(const struct inode *inode, unsigned nr)
 	return true;
 }
 
+unsigned extents_tail_bytes(const struct inode *inode)
+{
+	return tail_count(inode) * (unsigned)sizeof(struct disk_extent);
+}
+
 static bool ranges_overlap(uint64_t a, uint64_t nr_a, uint64_t b, uint64_t nr_b)
 {
 	return a < b + nr_b && b < a + nr_a;

@@ -22,6 +22,9 @@ int extent_decode(const struct fs *fs, const struct disk_extent *d, struct exten
 /* Check the extents in a tail: valid, sorted, nowhere overlapping.  0 or -EUCLEAN. */
 int extents_check_tail(const struct fs *fs, const struct inode *inode);
 
+/* The bytes of the tail that its extents fill. */
+unsigned extents_tail_bytes(const struct inode *inode);
+
 /* The extent with the greatest logical <= logical (le) or the least >= logical (ge).  0, -ENOENT or error. */
 int extents_find_le(struct inode *inode, uint64_t logical, struct extent *ret);
 int extents_find_ge(struct inode *inode, uint64_t logical, struct extent *ret);

@@ -171,6 +171,25 @@ ssize_t fs_write(struct fs *fs, uint64_t ino, uint64_t offset, const void *data,
 int fs_fallocate(struct fs *fs, uint64_t ino, int mode, uint64_t offset, uint64_t len);
 
 /*
+ * Extended attributes: user., trusted., security., system.posix_acl_access and system.posix_acl_default.  Names have at
+ * most 255 bytes (-ERANGE), values 64 KiB (-E2BIG); all names of an inode together, each with its NUL, 64 KiB.
+ * -EOPNOTSUPP: no such namespace; -EINVAL: only a namespace.
+ *
+ * get and list return bytes, with size 0 they only tell how many there are; -ERANGE: more than size; -ENODATA.  An
+ * inode without any is answered from memory.
+ */
+ssize_t fs_getxattr(struct fs *fs, uint64_t ino, const char *name, void *value, size_t size);
+ssize_t fs_listxattr(struct fs *fs, uint64_t ino, char *list, size_t size);
+
+/*
+ * All or nothing, also over a crash; ctime becomes now.  flags: XATTR_CREATE (-EEXIST) or XATTR_REPLACE (-ENODATA).
+ * -EPERM: user. on what is neither file nor directory, or chattr +i or +a; -ENOSPC.
+ */
+int fs_setxattr(struct fs *fs, uint64_t ino, const char *name, const void *value, size_t size,
+		unsigned flags);
+int fs_removexattr(struct fs *fs, uint64_t ino, const char *name);
+
+/*
  * List names after cookie (0: from the start).  For each one fill is called with the cookie
  * to go on with; a result other than 0 ends the listing before that name counts as seen.
  * fill must not call the filesystem for this directory, except fs_lookup_child(), and forget nothing.
