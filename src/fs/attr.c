@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What front ends ask of one inode that has to do with neither names nor bytes.  Calls file and inode. */
+#include "acl.h"
 #include "file.h"
 #include "flags.h"
 
@@ -7,6 +8,7 @@
 #include <sys/stat.h>
 
 #define SET_FIELDS (~FS_SET_SIZE)
+#define SET_KILL   (FS_SET_KILL_PRIVS | FS_SET_KILL_SGID)
 
 int fs_getattr(struct fs *fs, uint64_t ino, struct fs_attr *ret_attr)
 {
@@ -42,10 +44,38 @@ static void set_times(struct inode *inode, const struct fs_attr *attr, unsigned 
 	inode->ctime = mask & FS_SET_CTIME ? time_clamp(attr->ctime) : now;
 }
 
+/* The mode as mask wants it. */
+static uint32_t new_mode(const struct inode *inode, const struct fs_attr *attr, unsigned mask)
+{
+	uint32_t mode = inode->mode;
+
+	if (mask & FS_SET_KILL_PRIVS)
+		mode &= ~(uint32_t)(S_ISUID | (mode & S_IXGRP ? S_ISGID : 0));
+	if (mask & FS_SET_KILL_SGID)
+		mode &= ~(uint32_t)S_ISGID;
+	if (mask & FS_SET_MODE)
+		mode = (mode & S_IFMT) | (attr->mode & 07777);
+	return mode;
+}
+
+/* The attributes that go with what mask changes.  Before that, for this may fail. */
+static int set_xattrs(struct txn *t, struct inode *inode, uint32_t mode, unsigned mask)
+{
+	static const struct xattr_name capability = {XATTR_SECURITY, 10, "capability"};
+	int r = 0;
+
+	if (!xattr_any(inode))
+		return 0;
+	if (mask & FS_SET_KILL_PRIVS)
+		r = xattr_change(t, inode, &capability, NULL, 0);
+	if (r < 0 && r != -ENODATA)
+		return r;
+	return mask & FS_SET_MODE ? acl_chmod(t, inode, mode) : 0;
+}
+
 static void set_fields(struct inode *inode, const struct fs_attr *attr, unsigned mask)
 {
-	if (mask & FS_SET_MODE)
-		inode->mode = (inode->mode & S_IFMT) | (attr->mode & ~(uint32_t)S_IFMT & 07777);
+	inode->mode = new_mode(inode, attr, mask);
 	if (mask & FS_SET_UID)
 		inode->uid = attr->uid;
 	if (mask & FS_SET_GID)
@@ -53,7 +83,7 @@ static void set_fields(struct inode *inode, const struct fs_attr *attr, unsigned
 	set_times(inode, attr, mask);
 }
 
-static int setattr_fields(struct inode *inode, const struct fs_attr *attr, unsigned mask)
+static int setattr_once(struct inode *inode, const struct fs_attr *attr, unsigned mask)
 {
 	struct txn t;
 	int r, r2;
@@ -62,11 +92,22 @@ static int setattr_fields(struct inode *inode, const struct fs_attr *attr, unsig
 	if (r < 0)
 		return r;
 	pthread_rwlock_wrlock(&inode->lock);
-	set_fields(inode, attr, mask);
-	r = inode_store(&t, inode);
+	r = set_xattrs(&t, inode, new_mode(inode, attr, mask), mask);
+	if (r == 0) {
+		set_fields(inode, attr, mask);
+		r = inode_store(&t, inode);
+	}
 	pthread_rwlock_unlock(&inode->lock);
 	r2 = txn_stop(&t);
 	return r < 0 ? r : r2;
+}
+
+/* Only an ACL that has blocks of its own needs space. */
+static int setattr_fields(struct inode *inode, const struct fs_attr *attr, unsigned mask)
+{
+	int r = setattr_once(inode, attr, mask);
+
+	return r == -ENOSPC && inode_make_room(inode->fs) ? setattr_once(inode, attr, mask) : r;
 }
 
 static int setattr_size(struct inode *inode, uint64_t size)
@@ -107,6 +148,11 @@ int fs_setattr(struct fs *fs, uint64_t ino, const struct fs_attr *attr, unsigned
 	pthread_rwlock_rdlock(&inode->lock);
 	r = flags_check_setattr(inode, mask);
 	pthread_rwlock_unlock(&inode->lock);
+	if (r == 0 && mask & FS_SET_SIZE && mask & SET_KILL) {
+		/* first, lest anyone has the contents with the privileges */
+		r = setattr_fields(inode, attr, mask & SET_KILL);
+		mask &= ~SET_KILL;
+	}
 	if (r == 0 && mask & FS_SET_SIZE)
 		r = setattr_size(inode, attr->size);
 	if (r == 0 && mask & SET_FIELDS)

@@ -42,7 +42,7 @@ struct fs_options {
 	void (*panic)(void); /* must not return */
 	size_t cache_bytes;  /* of the buffer cache; 64 MiB */
 	enum fs_atime atime;
-	bool sync, dirsync; /* an operation is durable when it returns; those on directories */
+	bool sync, dirsync;	/* an operation is durable when it returns; those on directories */
 	unsigned commit_ms;	/* what is older is durable; 5000; 0: never by itself */
 	const char *mounted_at; /* recorded in the superblock; may be NULL */
 };
@@ -121,8 +121,12 @@ int fs_getattr(struct fs *fs, uint64_t ino, struct fs_attr *ret_attr);
 #define FS_SET_CTIME	 (1u << 6)
 #define FS_SET_ATIME_NOW (1u << 7)
 #define FS_SET_MTIME_NOW (1u << 8)
+/* Privileges go, as Linux has it for a write, truncate or chown by whom it does not trust. */
+#define FS_SET_KILL_PRIVS                                                                          \
+	(1u << 9) /* S_ISUID, S_ISGID where the group may execute, security.capability */
+#define FS_SET_KILL_SGID (1u << 10) /* S_ISGID in any case */
 
-/* Change what mask names.  ctime becomes now unless FS_SET_CTIME. */
+/* Change what mask names, and with FS_SET_MODE the access ACL.  ctime becomes now unless FS_SET_CTIME. */
 int fs_setattr(struct fs *fs, uint64_t ino, const struct fs_attr *attr, unsigned mask,
 	       struct fs_attr *ret_attr);
 
@@ -135,6 +139,7 @@ int fs_set_flags(struct fs *fs, uint64_t ino, uint32_t flags, uint32_t projid);
 /* What to make; the type is in mode. */
 struct fs_new {
 	uint32_t mode, uid, gid; /* gid and S_ISGID come from a setgid directory; flags from any */
+	uint32_t umask;		 /* is cleared from mode, unless the directory has a default ACL */
 	uint32_t rdev_major, rdev_minor;
 	const char *target; /* S_IFLNK */
 };
@@ -182,9 +187,12 @@ ssize_t fs_getxattr(struct fs *fs, uint64_t ino, const char *name, void *value, 
 ssize_t fs_listxattr(struct fs *fs, uint64_t ino, char *list, size_t size);
 
 /*
- * All or nothing, also over a crash; ctime becomes now.  flags: XATTR_CREATE (-EEXIST) or XATTR_REPLACE (-ENODATA).
- * -EPERM: user. on what is neither file nor directory, or chattr +i or +a; -ENOSPC.
+ * All or nothing, also over a crash; ctime becomes now.  flags: XATTR_CREATE (-EEXIST) or XATTR_REPLACE (-ENODATA), and
+ * FS_XATTR_KILL_SGID: S_ISGID goes with a new access ACL.  -EPERM: user. on what is neither file nor directory, or chattr
+ * +i or +a; -ENOSPC.  ACLs have to be good ones (-EINVAL), default ones are for directories (-EACCES); the access ACL
+ * changes the mode.
  */
+#define FS_XATTR_KILL_SGID (1u << 16)
 int fs_setxattr(struct fs *fs, uint64_t ino, const char *name, const void *value, size_t size,
 		unsigned flags);
 int fs_removexattr(struct fs *fs, uint64_t ino, const char *name);

@@ -15,12 +15,16 @@
  */
 #include "namei.h"
 
+#include "acl.h"
 #include "file.h"
 #include "flags.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+
+/* The most reserved blocks for a new inode with ACLs and its name. */
+#define MAKE_BLOCKS (DIR_ADD_BLOCKS + 2 * XATTR_CHANGE_BLOCKS)
 
 int names_check_dir(const struct inode *dir, enum names_change change)
 {
@@ -216,33 +220,37 @@ static int check_new(const struct fs_new *what)
 	}
 }
 
-/* What a directory hands down to what is made in it. */
-static struct fs_new inherit(const struct inode *dir, const struct fs_new *what)
-{
-	struct fs_new new = *what;
+/* What is to be made, and what the directory hands down to it. */
+struct making {
+	struct fs_new new;
+	struct acl_inherited acls;
+};
 
+static int inherit(struct inode *dir, const struct fs_new *what, struct making *ret)
+{
+	ret->new = *what;
 	if (dir->mode & S_ISGID) {
-		new.gid = dir->gid;
-		if (S_ISDIR(new.mode))
-			new.mode |= S_ISGID;
+		ret->new.gid = dir->gid;
+		if (S_ISDIR(what->mode))
+			ret->new.mode |= S_ISGID;
 	}
-	return new;
+	return acl_inherit(dir, &ret->new, &ret->acls);
 }
 
-static int fill_new(struct txn *t, struct inode *dir, struct inode *child,
-		    const struct fs_new *what)
+static int fill_new(struct txn *t, struct inode *dir, struct inode *child, const struct making *m)
 {
-	int r = 0;
+	bool is_dir = S_ISDIR(child->mode);
+	int r;
 
-	child->nlink = 1;
+	child->nlink = is_dir ? 2 : 1;
+	child->parent = is_dir ? dir->ino : 0;
 	flags_inherit(dir, child);
-	if (S_ISDIR(child->mode)) {
-		child->nlink = 2;
-		child->parent = dir->ino;
+	r = acl_give(t, child, &m->acls);
+	child->ctime = child->btime;
+	if (is_dir)
 		dir_init(child);
-	} else if (S_ISLNK(child->mode)) {
-		r = symlink_store(t, child, what->target);
-	}
+	else if (r == 0 && S_ISLNK(child->mode))
+		r = symlink_store(t, child, m->new.target);
 	return r < 0 ? r : inode_store(t, child);
 }
 
@@ -265,11 +273,11 @@ static void discard_new(struct txn *t, struct inode *child)
 }
 
 static int make_named(struct txn *t, struct inode *dir, const char *name, struct inode *child,
-		      const struct fs_new *what)
+		      const struct making *m)
 {
 	int r;
 
-	r = fill_new(t, dir, child, what);
+	r = fill_new(t, dir, child, m);
 	if (r == 0)
 		r = dir_add(t, dir, name, child->ino, (child->mode & S_IFMT) >> 12);
 	if (r < 0) {
@@ -288,7 +296,7 @@ static int make_locked(struct txn *t, struct inode *dir, const char *name,
 		       const struct fs_new *what, struct fs_attr *ret_attr,
 		       struct inode **ret_child)
 {
-	struct fs_new new;
+	struct making m;
 	int r;
 
 	r = names_check_dir(dir, NAMES_ADD);
@@ -297,14 +305,14 @@ static int make_locked(struct txn *t, struct inode *dir, const char *name,
 	if (r == 0 && S_ISDIR(what->mode) && dir->nlink >= NLINK_MAX)
 		r = -EMLINK;
 	if (r == 0)
+		r = inherit(dir, what, &m);
+	if (r == 0)
 		r = inode_store(t, dir);
+	if (r == 0)
+		r = inode_new(t, dir->ino, &m.new, ret_child);
 	if (r < 0)
 		return r;
-	new = inherit(dir, what);
-	r = inode_new(t, dir->ino, &new, ret_child);
-	if (r < 0)
-		return r;
-	r = make_named(t, dir, name, *ret_child, &new);
+	r = make_named(t, dir, name, *ret_child, &m);
 	if (r == 0)
 		inode_attr(*ret_child, ret_attr);
 	pthread_rwlock_unlock(&(*ret_child)->lock);
@@ -321,7 +329,7 @@ static int make(struct fs *fs, uint64_t dir_ino, const char *name, const struct 
 	r = inode_get(fs, dir_ino, &dir);
 	if (r < 0)
 		return r;
-	r = names_start(fs, DIR_ADD_BLOCKS + (S_ISLNK(what->mode) ? SYMLINK_BLOCKS : 0), &t);
+	r = names_start(fs, MAKE_BLOCKS + (S_ISLNK(what->mode) ? SYMLINK_BLOCKS : 0), &t);
 	if (r == 0) {
 		pthread_rwlock_wrlock(&dir->lock);
 		r = make_locked(&t, dir, name, what, ret_attr, &child);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Extended attributes as front ends see them: fs.h.  Calls xattr_store and inode. */
+/* Extended attributes as front ends see them: fs.h.  Calls acl, xattr_store and inode. */
 #include "xattr.h"
+#include "acl.h"
 #include "flags.h"
 
 #include <errno.h>
@@ -77,12 +78,16 @@ static int check_target(const struct inode *inode, const struct request *q)
 
 static int change_locked(struct txn *t, struct inode *inode, const struct request *q)
 {
+	bool acl = q->name.prefix == XATTR_ACL_ACCESS || q->name.prefix == XATTR_ACL_DEFAULT;
 	int r;
 
 	r = check_target(inode, q);
 	if (r < 0)
 		return r;
-	return xattr_change(t, inode, &q->name, q->value, (int)q->flags);
+	if (acl && q->value)
+		return acl_set(t, inode, &q->name, q->value, q->flags & FS_XATTR_KILL_SGID);
+	return xattr_change(t, inode, &q->name, q->value,
+			    (int)(q->flags & (XATTR_CREATE | XATTR_REPLACE)));
 }
 
 static int change_inode(struct inode *inode, const struct request *q)
@@ -124,7 +129,7 @@ int fs_setxattr(struct fs *fs, uint64_t ino, const char *name, const void *value
 	struct request q = {.value = &v, .flags = flags};
 	int r;
 
-	if (flags & ~(unsigned)(XATTR_CREATE | XATTR_REPLACE))
+	if (flags & ~(unsigned)(XATTR_CREATE | XATTR_REPLACE | FS_XATTR_KILL_SGID))
 		return -EINVAL;
 	r = xattr_name_parse(name, &q.name);
 	if (r < 0)
