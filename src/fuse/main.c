@@ -5,6 +5,7 @@
  */
 #include "daemon.h"
 #include "fsck.h"
+#include "lead.h"
 #include "options.h"
 #include "session.h"
 #include "common.h"
@@ -110,10 +111,16 @@ static int open_fs(struct mount *m)
 	const struct bufio_engine_options eo = {.read_only = m->o.fs.read_only,
 						.offset_bytes = m->o.offset,
 						.size_bytes = m->o.sizelimit};
-	int r = bufio_engine_open(m->source, &eo, &m->engine);
+	struct bufio_engine *device;
+	int r = bufio_engine_open(m->source, &eo, &device);
 
 	if (r < 0)
 		return r;
+	r = lead_engine_create(device, &m->engine);
+	if (r < 0) {
+		bufio_engine_destroy(device);
+		return r;
+	}
 	m->o.fs.mounted_at = m->dir;
 	r = fs_mount(m->engine, &m->o.fs, &m->front.fs);
 	if (r == -ESTALE) {

@@ -210,7 +210,7 @@ int options_parse(struct options *o, int argc, char **argv)
 
 	fs_options_init(&o->fs);
 	o->fs.panic = abort;
-	o->threads = 3;
+	o->threads = 8;
 	while ((option = getopt(argc, argv, o->helper ? "o:rfsnvwt:N:" : "o:rfdVh")) >= 0) {
 		r = take_option(o, option);
 		if (r >= 0)

@@ -7,9 +7,11 @@
 #include "session.h"
 
 #include "fuse_raw.h"
+#include "lead.h"
 
 #include <errno.h>
 #include <linux/fuse.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -24,6 +26,8 @@ struct loop {
 	pthread_rwlock_t gate; /* shared: a request runs; exclusive: the end of front->fs */
 	int result;	       /* of fs_unmount(); gate */
 	const char *mountpoint;
+	struct lead lead;
+	bool many_processors; /* so that clients and more than one of our threads can run at once */
 };
 
 static ssize_t hook_writev(int fd, struct iovec *iov, int count, void *userdata)
@@ -78,6 +82,31 @@ static void process(struct loop *l, const struct fuse_buf *buf)
 	pthread_rwlock_unlock(&l->gate);
 }
 
+static bool is_queued(const struct loop *l)
+{
+	struct pollfd p = {.fd = fuse_session_fd(l->se), .events = POLLIN};
+
+	return poll(&p, 1, 0) > 0;
+}
+
+/* Should another thread receive while this request is worked on?  What only reads the device perhaps finds that out then. */
+static bool should_give_lead(const struct loop *l, uint32_t opcode)
+{
+	switch (opcode) {
+	case FUSE_FSYNC:
+	case FUSE_FSYNCDIR:
+	case FUSE_SYNCFS:
+	case FUSE_DESTROY:
+		return true;
+	case FUSE_FORGET:
+	case FUSE_BATCH_FORGET:
+		/* who asks for free space next must find that their freeing has begun */
+		return false;
+	default:
+		return l->many_processors && is_queued(l);
+	}
+}
+
 static void *worker(void *context)
 {
 	struct loop *l = context;
@@ -85,13 +114,17 @@ static void *worker(void *context)
 
 	while (!fuse_session_exited(l->se)) {
 		const struct fuse_in_header *in;
-		int n = fuse_session_receive_buf(l->se, &buf);
+		int n;
 
+		lead_take(&l->lead);
+		n = fuse_session_receive_buf(l->se, &buf);
 		if (n == -EINTR || n == -EAGAIN || n == -ENOENT)
 			continue;
 		if (n <= 0)
 			break;
 		in = buf.mem;
+		if (should_give_lead(l, in->opcode))
+			lead_give();
 		if (in->opcode == FUSE_DESTROY) {
 			end_fs(l);
 			raw_answer(fuse_session_fd(l->se), in->unique, l->result);
@@ -99,6 +132,7 @@ static void *worker(void *context)
 		}
 		process(l, &buf);
 	}
+	lead_give();
 	free(buf.mem);
 	return NULL;
 }
@@ -158,6 +192,8 @@ int session_run(struct fuse_session *se, struct front *f, unsigned nr_threads,
 	if (!threads)
 		return -ENOMEM;
 	pthread_rwlock_init(&l.gate, NULL);
+	lead_init(&l.lead);
+	l.many_processors = sysconf(_SC_NPROCESSORS_ONLN) > 2;
 	r = -pthread_create(&signal_thread, NULL, signals, &l);
 	if (r < 0)
 		goto free_threads;
@@ -172,6 +208,7 @@ int session_run(struct fuse_session *se, struct front *f, unsigned nr_threads,
 	end_fs(&l);
 	r = l.result;
 free_threads:
+	lead_finish(&l.lead);
 	pthread_rwlock_destroy(&l.gate);
 	free(threads);
 	return r;

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef LEAD_H
+#define LEAD_H
+
+/*
+ * Who receives requests.  The kernel wakes a sleeping reader for each one, and a wake-up of another thread costs more than
+ * most requests; so one thread has the lead: it alone reads /dev/fuse, and goes on doing so after each
+ * request.  It gives the lead away before it waits, for the device or for a commit of others, and when
+ * requests queue up where there are processors for more threads.
+ */
+#include <bufio_engine.h>
+#include <pthread.h>
+#include <stdbool.h>
+
+struct lead {
+	pthread_mutex_t lock;
+	pthread_cond_t given;
+	bool taken; /* lock */
+};
+
+void lead_init(struct lead *l);
+void lead_finish(struct lead *l);
+
+/* Waits until the caller leads; at once if it still does. */
+void lead_take(struct lead *l);
+
+/* Let another thread receive.  Nothing if the caller does not lead. */
+void lead_give(void);
+
+/*
+ * An engine that passes all on to inner, which it owns from then on, and gives the lead away before what takes a
+ * device's time.  Returns 0 or -ENOMEM.
+ */
+int lead_engine_create(struct bufio_engine *inner, struct bufio_engine **ret_engine);
+
+#endif
