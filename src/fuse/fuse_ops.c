@@ -10,8 +10,11 @@
  * request was interrupted) gives them back.
  */
 #include "fuse_ioctl.h"
+#include "fuse_privs.h"
+#include "fuse_raw.h"
 #include "fuse_reply.h"
 #include "fuse_space.h"
+#include "fuse_xattr.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -40,6 +43,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 			   FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_PARALLEL_DIROPS |
 			   FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_NO_OPENDIR_SUPPORT |
 			   FUSE_CAP_IOCTL_DIR);
+	if (!f->no_xattr)
+		want(conn, FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK);
 	conn->max_write = REQUEST_MAX;
 	conn->max_readahead = REQUEST_MAX;
 	conn->max_background = 64;
@@ -128,9 +133,14 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_s
 		.mtime = st->st_mtim,
 		.ctime = st->st_ctim,
 	};
+	unsigned mask = set_mask(to_set), kill = 0;
 	struct fs_attr now;
-	int r = fs_setattr(fs_of(req), ino, &a, set_mask(to_set), &now);
+	int r = 0;
 
+	if (raw_kills_privs())
+		r = privs_mask(req, ino, &kill);
+	if (r == 0)
+		r = fs_setattr(fs_of(req), ino, &a, mask | kill, &now);
 	reply_attr(req, r, &now);
 }
 
@@ -147,7 +157,6 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 	fuse_reply_readlink(req, target);
 }
 
-/* The kernel has applied the umask. */
 static int make(fuse_req_t req, fuse_ino_t dir, const char *name, struct fs_new *what,
 		struct fs_attr *ret_attr)
 {
@@ -155,6 +164,7 @@ static int make(fuse_req_t req, fuse_ino_t dir, const char *name, struct fs_new 
 
 	what->uid = ctx->uid;
 	what->gid = ctx->gid;
+	what->umask = ctx->umask;
 	return fs_make(fs_of(req), dir, name, what, ret_attr);
 }
 
@@ -241,8 +251,10 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
 		     struct fuse_file_info *fi)
 {
-	ssize_t n = fs_write(fs_of(req), ino, (uint64_t)offset, data, size);
+	ssize_t n = raw_kills_privs() ? privs_kill(req, ino) : 0;
 
+	if (n == 0)
+		n = fs_write(fs_of(req), ino, (uint64_t)offset, data, size);
 	if (n < 0)
 		reply(req, (int)n);
 	else
@@ -361,7 +373,7 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 }
 
 /*
- * create, flush, release, access, the xattr calls, lseek and locks are absent: libfuse
+ * create, flush, release, access, lseek and locks are absent: libfuse
  * answers ENOSYS once, and the kernel does without or does it by itself.
  */
 const struct fuse_lowlevel_ops front_ops = {
@@ -388,6 +400,10 @@ const struct fuse_lowlevel_ops front_ops = {
 	.readdir = op_readdir,
 	.readdirplus = op_readdirplus,
 	.statfs = op_statfs,
+	.setxattr = op_setxattr,
+	.getxattr = op_getxattr,
+	.listxattr = op_listxattr,
+	.removexattr = op_removexattr,
 	.ioctl = op_ioctl,
 	.fallocate = op_fallocate,
 };

@@ -14,6 +14,9 @@ struct front {
 	void (*ready)(void *context); /* the kernel and we have agreed: the mount is usable */
 	void *ready_context;
 	uint64_t init_unique; /* of the INIT request */
+	uint32_t
+		added; /* FUSE_* of the kernel's INIT request that libfuse does not know but we do */
+	bool no_xattr; /* mounted so */
 };
 
 extern const struct fuse_lowlevel_ops front_ops;

@@ -339,6 +339,7 @@ int main(int argc, char **argv)
 	if (m.o.fake)
 		return 0;
 	m.front.ready = ready;
+	m.front.no_xattr = m.o.no_xattr;
 	m.front.ready_context = &m;
 	openlog("bufs", LOG_PID, LOG_DAEMON);
 	if (!m.o.foreground) {

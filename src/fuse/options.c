@@ -12,7 +12,7 @@
 static const char usage_text[] =
 	"usage: bufs [-fdhV] [-o option,...] IMAGE-or-DEVICE MOUNTPOINT\n"
 	"  -f  stay in the foreground   -d  and print every request\n"
-	"  -o  ro, noatime, strictatime, allow_other, cache=SIZE, commit=SECONDS,\n"
+	"  -o  ro, noatime, strictatime, noxattr, allow_other, cache=SIZE, commit=SECONDS,\n"
 	"      errors=remount-ro|continue|panic,\n"
 	"      threads=N, offset=BYTES, sizelimit=BYTES and those of mount(8); see bufs(8)\n"
 	"Unmount with umount(8), or fusermount3 -u.\n";
@@ -120,6 +120,8 @@ static bool take_flag(struct options *o, const char *name)
 		o->fs.atime = FS_ATIME_STRICT;
 	else if (!strcmp(name, "allow_other"))
 		o->allow_other = true;
+	else if (!strcmp(name, "noxattr"))
+		o->no_xattr = true;
 	else if (!strcmp(name, "allow_root"))
 		o->allow_root = true;
 	else if (in(kernel, name) && strlen(o->kernel) + strlen(name) + 2 < sizeof(o->kernel))

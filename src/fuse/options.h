@@ -11,7 +11,7 @@ struct options {
 	struct fs_options fs;
 	unsigned threads;
 	uint64_t offset, sizelimit;
-	bool foreground, debug, fake, allow_root, allow_other, helper;
+	bool foreground, debug, fake, allow_root, allow_other, helper, no_xattr;
 	char kernel[512]; /* for the mount: ",nosuid,nodev" */
 };
 

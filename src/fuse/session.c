@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The receive loop.  Our own, because libfuse 3.14 does not know some requests (fuse_raw.c), forgets PARALLEL_DIROPS in its
+ * The receive loop.  Our own, because libfuse 3.14 does not know some requests (fuse_raw.c), forgets flags in its
  * INIT reply, and because a DESTROY must be answered only when all is on the disk: umount(8)
  * of a fuseblk mount waits for it.
  */
@@ -35,11 +35,11 @@ static ssize_t hook_writev(int fd, struct iovec *iov, int count, void *userdata)
 	const struct front *f = userdata;
 	const struct fuse_out_header *out = iov[0].iov_base;
 
-	/* the core locks directories itself: the kernel need not serialise lookups in one */
+	/* among them: the core locks directories itself, so the kernel need not serialise lookups in one */
 	if (count > 1 && out->unique == f->init_unique && out->error == 0) {
 		struct fuse_init_out *init = iov[1].iov_base;
 
-		init->flags |= FUSE_PARALLEL_DIROPS;
+		init->flags |= f->added;
 	}
 	return writev(fd, iov, count);
 }
@@ -65,6 +65,12 @@ static void end_fs(struct loop *l)
 	pthread_rwlock_unlock(&l->gate);
 }
 
+static void begin_init(struct front *f, const struct fuse_in_header *in)
+{
+	f->init_unique = in->unique;
+	f->added = ((const struct fuse_init_in *)(in + 1))->flags & RAW_INIT_FLAGS;
+}
+
 static void process(struct loop *l, const struct fuse_buf *buf)
 {
 	const struct fuse_in_header *in = buf->mem;
@@ -76,7 +82,7 @@ static void process(struct loop *l, const struct fuse_buf *buf)
 			raw_answer(fuse_session_fd(l->se), in->unique, -ENODEV);
 	} else if (!raw_request(l->front, fuse_session_fd(l->se), in)) {
 		if (in->opcode == FUSE_INIT)
-			l->front->init_unique = in->unique;
+			begin_init(l->front, in);
 		fuse_session_process_buf(l->se, buf);
 	}
 	pthread_rwlock_unlock(&l->gate);

@@ -4,13 +4,17 @@
 . "$(dirname "$0")/lib.sh"
 need_user_mount
 t mkfs.bufs -q "$img" 64M || die mkfs
-t bufs -d "$img" "$mnt" 2>"$top/log" &
-i=0
-until grep -q " $mnt fuse" /proc/mounts; do
-	i=$((i + 1))
-	[ $i -lt 200 ] || die "no mount"
-	sleep 0.05
-done
+begin() {
+	t bufs -d "$@" "$img" "$mnt" 2>"$top/log" &
+	i=0
+	until grep -q " $mnt fuse" /proc/mounts; do
+		i=$((i + 1))
+		[ $i -lt 200 ] || die "no mount"
+		sleep 0.05
+	done
+	cd "$mnt" || die cd
+}
+begin -o noxattr
 # FORGETs come when the kernel likes, and nobody waits for them
 requests() {
 	sed -n 's/^unique: .*, opcode: \([A-Z_0-9]*\) .*/\1/p' "$top/log" | grep -v FORGET
@@ -27,8 +31,7 @@ costs() {
 	[ -z "$want" ] || [ "$want" = GETATTR ] || got=${got#GETATTR }
 	[ "$got" = "${want:+$want }" ] || die "'$*' costs '$got', not '$want'"
 }
-cd "$mnt" || die cd
-# the kernel asks once in the life of a mount for what we do not have: open, xattrs, flush, access
+# the kernel asks once in the life of a mount for what we do not have: open, xattrs here, flush, access
 dd if=/dev/zero of=first bs=4k count=1 status=none
 cat first >"$top/out"
 ls -l . >"$top/out"
@@ -64,6 +67,24 @@ costs "STATFS" find dir
 costs "FSYNC" dd if=/dev/zero of=dir/a bs=4k count=0 conv=notrunc,fsync status=none
 head -c 1048576 /dev/zero >"$top/million"
 costs "LOOKUP MKNOD WRITE" dd if="$top/million" of=large bs=1M count=1 status=none
+cd /
+leave "$img"
+
+# With extended attributes the kernel asks whether a file has capabilities before the first write(2) or truncate(2)
+# after it has learnt the file's attributes, and programs ask for what they want to know.
+begin
+: >other
+rm other
+costs "LOOKUP MKNOD GETXATTR WRITE" dd if=/dev/zero of=other bs=4k count=1 status=none
+costs "WRITE WRITE WRITE" dd if=/dev/zero of=other bs=4k count=3 seek=1 conv=notrunc status=none
+costs "GETATTR" stat other
+costs "GETXATTR WRITE" dd if=/dev/zero of=other bs=4k count=1 conv=notrunc status=none
+costs "" test -w other
+costs "SETATTR" chmod 600 other
+costs "GETXATTR SETATTR" truncate -s 5000 other
+costs "LOOKUP MKDIR" mkdir new
+costs "LOOKUP SYMLINK" ln -s target link2
+costs "UNLINK" unlink other
 cd /
 leave "$img"
 
