@@ -91,7 +91,7 @@ struct fs_attr {
 	struct timespec atime, mtime, ctime, btime;
 };
 
-/* "." and ".." work too, for NFS.  Takes a reference. */
+/* "." and ".." work too, for NFS: "." also in what is no directory.  Takes a reference. */
 int fs_lookup(struct fs *fs, uint64_t dir, const char *name, struct fs_attr *ret_attr);
 
 /* Take an inode by number, if it is in use and has this generation.  Takes a reference. */

@@ -84,7 +84,7 @@ int names_start(struct fs *fs, unsigned nr_blocks, struct txn *t)
 
 /* lookup */
 
-/* "." and ".." */
+/* "." and "..".  With "." a file handle is turned into an inode, of whatever type. */
 static int get_dots(struct inode *dir, const char *name, struct inode **ret_inode)
 {
 	int r;
@@ -94,6 +94,8 @@ static int get_dots(struct inode *dir, const char *name, struct inode **ret_inod
 		*ret_inode = dir;
 		return 0;
 	}
+	if (!S_ISDIR(dir->mode))
+		return -ENOTDIR;
 	r = dir->nlink ? inode_get(dir->fs, dir->parent, ret_inode) : -ENOENT;
 	return r == -ESTALE ? -EUCLEAN : r;
 }
@@ -108,10 +110,10 @@ static int lookup(struct inode *dir, const char *name, struct inode **ret_inode,
 
 	*ret_inode = NULL;
 	pthread_rwlock_rdlock(&dir->lock);
-	if (!S_ISDIR(dir->mode))
-		r = -ENOTDIR;
-	else if (dots)
+	if (dots)
 		r = get_dots(dir, name, ret_inode);
+	else if (!S_ISDIR(dir->mode))
+		r = -ENOTDIR;
 	else
 		r = dir_lookup(dir, name, &e);
 	if (r == 0 && !dots)
@@ -122,7 +124,7 @@ static int lookup(struct inode *dir, const char *name, struct inode **ret_inode,
 	pthread_rwlock_rdlock(&(*ret_inode)->lock);
 	if (!dots)
 		r = names_check_child(dir, &e, *ret_inode);
-	else if (!S_ISDIR((*ret_inode)->mode))
+	else if (*ret_inode != dir && !S_ISDIR((*ret_inode)->mode))
 		r = -EUCLEAN;
 	if (r == 0)
 		inode_attr(*ret_inode, ret_attr);

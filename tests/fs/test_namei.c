@@ -86,6 +86,26 @@ START_TEST(a_name_of_256_bytes_is_too_long_for_every_call)
 }
 END_TEST
 
+/* A file handle is opened by looking up "." in the inode with its number. */
+START_TEST(an_inode_of_any_type_is_found_as_dot_in_itself)
+{
+	const uint32_t modes[] = {S_IFREG | 0600, S_IFDIR | 0700, S_IFIFO | 0600, S_IFCHR | 0600};
+	uint64_t ino = image_make(&i, INODE_ROOT, "x", modes[_i]);
+	struct fs_attr attr;
+
+	ck_assert_int_eq(fs_lookup(i.fs, ino, ".", &attr), 0);
+	ck_assert_uint_eq(attr.ino, ino);
+	ck_assert_uint_eq(attr.mode, modes[_i]);
+	fs_forget(i.fs, ino, 2);
+	ck_assert_int_eq(fs_lookup(i.fs, ino, ".", &attr), 0);
+	fs_forget(i.fs, ino, 1);
+	ck_assert_int_eq(S_ISDIR(modes[_i]) ? fs_rmdir(i.fs, INODE_ROOT, "x")
+					    : fs_unlink(i.fs, INODE_ROOT, "x"),
+			 0);
+	ck_assert_int_eq(fs_lookup(i.fs, ino, ".", &attr), -ESTALE);
+}
+END_TEST
+
 START_TEST(a_file_is_no_directory)
 {
 	struct fs_attr attr;
@@ -94,7 +114,7 @@ START_TEST(a_file_is_no_directory)
 
 	ck_assert_int_eq(make(ino, "x", S_IFREG | 0600), -ENOTDIR);
 	ck_assert_int_eq(lookup(ino, "x"), -ENOTDIR);
-	ck_assert_int_eq(lookup(ino, "."), -ENOTDIR);
+	ck_assert_int_eq(lookup(ino, ".."), -ENOTDIR);
 	ck_assert_int_eq(fs_unlink(i.fs, ino, "x"), -ENOTDIR);
 	ck_assert_int_eq(fs_link(i.fs, ino, ino, "x", &attr), -ENOTDIR);
 	ck_assert_int_eq(fs_rename(i.fs, INODE_ROOT, "f", ino, "x", 0), -ENOTDIR);
@@ -359,6 +379,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, a_name_is_made_once);
 	tcase_add_test(tc, a_name_of_256_bytes_is_too_long_for_every_call);
+	tcase_add_loop_test(tc, an_inode_of_any_type_is_found_as_dot_in_itself, 0, 4);
 	tcase_add_test(tc, a_file_is_no_directory);
 	tcase_add_test(tc, what_is_not_there_is_not_found);
 	tcase_add_test(tc, a_directory_with_names_in_it_stays);
