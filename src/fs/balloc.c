@@ -66,7 +66,7 @@ static int check_bitmap(const struct fs *fs, const void *data)
 	return bitmap_count_zeros(map, nr) == fs->groups[group].free_blocks ? 0 : -EUCLEAN;
 }
 
-static int bitmap_locked(struct fs *fs, uint32_t group, struct bufio_buffer **ret_b)
+int balloc_bitmap_locked(struct fs *fs, uint32_t group, struct bufio_buffer **ret_b)
 {
 	uint64_t block = geo_block_bitmap(&fs->geo, group);
 	uint8_t *map;
@@ -94,7 +94,7 @@ int balloc_bitmap(struct fs *fs, uint32_t group, struct bufio_buffer **ret_b)
 	if (group >= fs->geo.nr_groups)
 		return -ERANGE;
 	pthread_mutex_lock(&fs->groups[group].lock);
-	r = bitmap_locked(fs, group, ret_b);
+	r = balloc_bitmap_locked(fs, group, ret_b);
 	pthread_mutex_unlock(&fs->groups[group].lock);
 	return r;
 }
@@ -187,7 +187,7 @@ static int search_group(struct search *s, uint32_t group)
 
 	pthread_mutex_lock(&gr->lock);
 	if (gr->free_blocks >= s->least) {
-		r = bitmap_locked(fs, group, &b);
+		r = balloc_bitmap_locked(fs, group, &b);
 		if (r == 0) {
 			r = take_locked(s, group, b);
 			bufio_release(b);
@@ -312,7 +312,7 @@ static int give_locked(struct txn *t, uint32_t group, struct run run)
 	uint8_t *map;
 	int r;
 
-	r = bitmap_locked(t->fs, group, &b);
+	r = balloc_bitmap_locked(t->fs, group, &b);
 	if (r < 0)
 		return r;
 	map = bitmap_bits(bufio_data(b));
@@ -343,7 +343,7 @@ static int prepare_locked(struct txn *t, uint32_t group)
 
 	if (t->fs->groups[group].flags & GROUP_BLOCKS_UNINIT)
 		return -EUCLEAN;
-	r = bitmap_locked(t->fs, group, &b);
+	r = balloc_bitmap_locked(t->fs, group, &b);
 	if (r < 0)
 		return r;
 	r = group_modify_with_bitmap_locked(t, group, b, &gdt);

@@ -31,5 +31,7 @@ bool balloc_valid(const struct geometry *g, uint64_t block, uint64_t count);
 
 /* A group's block bitmap, held; built in the cache if the group was never used. */
 int balloc_bitmap(struct fs *fs, uint32_t group, struct bufio_buffer **ret_b);
+int balloc_bitmap_locked(struct fs *fs, uint32_t group,
+			 struct bufio_buffer **ret_b); /* group->lock is held */
 
 #endif

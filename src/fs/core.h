@@ -70,6 +70,7 @@ struct fs {
 	_Atomic bool stray_data; /* a  an inode was let go with data written in place, not synced */
 	pthread_mutex_t stray_lock; /* held while that is made durable */
 	_Atomic int stopped;	    /* a  why there are no changes any more; 0 */
+	_Atomic bool shut;	    /* a  fs_shutdown(): nothing works any more */
 	uint32_t crc_seed;	    /* I  crc of the uuid */
 	uint64_t hash_seed;	    /* I */
 	struct disk_super super;    /* S  as last written */

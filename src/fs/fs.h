@@ -79,6 +79,33 @@ struct fs_statfs {
 };
 
 void fs_statfs(struct fs *fs, struct fs_statfs *ret);
+
+/* Durable on 0; -EINVAL: longer than 63 bytes; -EROFS. */
+int fs_set_label(struct fs *fs, const char *label);
+
+/*
+ * Tell the device which blocks of a range are free, in runs of at least min_bytes: those that are free after a crash,
+ * too.  -EINVAL: the range begins past the end, or has no block, or min_bytes is more than a group has;
+ * -EOPNOTSUPP: the device has no use for it; -EINTR; -EROFS; *ret_bytes is how much was told, also after an error but
+ * -EINVAL and -EROFS.
+ */
+struct fs_trim {
+	uint64_t start_bytes, size_bytes, min_bytes;
+	bool (*interrupted)(void *context); /* now and then: give up?  NULL: no */
+	void *context;
+};
+int fs_trim(struct fs *fs, const struct fs_trim *what, uint64_t *ret_bytes);
+
+/*
+ * From now on every call fails with -EIO, and nothing that is not durable becomes so; fs_unmount() still frees, and
+ * returns 0.  The next mount finds what a crash at this moment would have left.
+ */
+enum fs_shutdown {
+	FS_SHUTDOWN_SYNC, /* fs_sync() first */
+	FS_SHUTDOWN_LOG,  /* what changed metadata is durable first */
+	FS_SHUTDOWN_NOW,
+};
+int fs_shutdown(struct fs *fs, enum fs_shutdown how);
 struct bufio_client *fs_bufio(struct fs *fs); /* for statistics */
 
 struct fs_attr {

@@ -143,6 +143,8 @@ int inode_get_any(struct fs *fs, uint64_t ino, enum inode_want want, struct inod
 
 int inode_get(struct fs *fs, uint64_t ino, struct inode **ret_inode)
 {
+	if (atomic_load(&fs->shut))
+		return -EIO;
 	return inode_get_any(fs, ino, INODE_WANT_NAMED, ret_inode);
 }
 

@@ -55,7 +55,7 @@ struct inode {
 int inode_table_create(struct fs *fs);
 void inode_table_destroy(struct fs *fs);
 
-/* 0; -ESTALE: not in use, or without a name and being freed; -EUCLEAN: corrupt; -EIO. */
+/* 0; -ESTALE: not in use, or without a name and being freed; -EUCLEAN: corrupt; -EIO: also after fs_shutdown(). */
 int inode_get(struct fs *fs, uint64_t ino, struct inode **ret_inode);
 void inode_put(struct inode *inode);
 void inode_ref(struct inode *inode, uint64_t nr);	    /* caller has one already */

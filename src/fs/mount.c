@@ -40,6 +40,29 @@ void fs_statfs(struct fs *fs, struct fs_statfs *ret)
 	pthread_mutex_unlock(&fs->super_lock);
 }
 
+int fs_set_label(struct fs *fs, const char *label)
+{
+	struct disk_super *d = &fs->super;
+	uint8_t before[sizeof(d->label)];
+	int r;
+
+	if (strlen(label) > LABEL_MAX)
+		return -EINVAL;
+	if (atomic_load(&fs->shut))
+		return -EIO;
+	if (fs->read_only || log_error(fs->log))
+		return -EROFS;
+	pthread_mutex_lock(&fs->super_lock);
+	memcpy(before, d->label, sizeof(before));
+	memset(d->label, 0, sizeof(d->label));
+	memcpy(d->label, label, strlen(label));
+	r = super_store(bufio_engine_of(fs->bufio), &fs->geo, d);
+	if (r < 0)
+		memcpy(d->label, before, sizeof(before));
+	pthread_mutex_unlock(&fs->super_lock);
+	return r;
+}
+
 static struct timespec after_ms(unsigned ms)
 {
 	struct timespec t;
@@ -226,10 +249,13 @@ static int end(struct fs *fs)
 
 int fs_unmount(struct fs *fs)
 {
-	int r;
+	int r = 0;
 
 	commit_end(fs);
-	r = fs->read_only ? 0 : end(fs);
+	if (atomic_load(&fs->shut))
+		inode_drop_all(fs);
+	else if (!fs->read_only)
+		r = end(fs);
 	fs_close(fs);
 	return r;
 }

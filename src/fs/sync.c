@@ -31,7 +31,7 @@ int fs_sync(struct fs *fs)
 	int r, r_times;
 
 	if (fs->read_only)
-		return 0;
+		return atomic_load(&fs->shut) ? -EIO : 0;
 	r_times = inode_store_times(fs);
 	r = bufio_write_unpinned(fs->bufio, 0, fs->geo.nr_blocks);
 	if (r == 0)
@@ -245,7 +245,7 @@ int fs_fsync(struct fs *fs, uint64_t ino, bool datasync)
 	int r;
 
 	if (fs->read_only)
-		return 0;
+		return atomic_load(&fs->shut) ? -EIO : 0;
 	r = sync_stray(fs);
 	if (r < 0)
 		return r;

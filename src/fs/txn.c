@@ -25,7 +25,7 @@ static int enter(struct fs *fs)
 
 	for (;;) {
 		if (log_error(fs->log))
-			return -EROFS;
+			return atomic_load(&fs->shut) ? -EIO : -EROFS;
 		pthread_rwlock_rdlock(&fs->txn_lock);
 		if (log_enter(fs->log))
 			return 0;
