@@ -107,6 +107,7 @@ struct get {
 static int get_visit(void *context, const struct xattr_record *r)
 {
 	struct get *g = context;
+	int error;
 
 	if (!xattr_name_is(&r->name, g->name))
 		return 0;
@@ -119,7 +120,8 @@ static int get_visit(void *context, const struct xattr_record *r)
 		memcpy(g->value, r->value, r->value_bytes);
 		return 1;
 	}
-	return value_read(g->inode, r->block, r->value_bytes, g->value) < 0 ? -EUCLEAN : 1;
+	error = value_read(g->inode, r->block, r->value_bytes, g->value);
+	return error < 0 ? error : 1;
 }
 
 ssize_t xattr_get(struct inode *inode, const struct xattr_name *name, void *value, size_t size)
