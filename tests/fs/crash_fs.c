@@ -3,6 +3,7 @@
 #include "crash_fs.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -19,7 +20,7 @@
 
 struct snapshot_file {
 	char *path;
-	char *line; /* type, mode, links, size, target */
+	char *line; /* type, mode, links, target, extended attributes */
 	uint64_t ino, size;
 	char *data; /* of a regular file */
 };
@@ -76,7 +77,9 @@ static int walk_file(struct fs *fs, const struct fs_attr *a, const char *path, s
 {
 	struct snapshot_file *f = add_file(s);
 	char target[4096] = "";
+	uint64_t xattrs;
 	ssize_t n;
+	int r;
 
 	f->path = strdup(path);
 	f->ino = a->ino;
@@ -87,7 +90,11 @@ static int walk_file(struct fs *fs, const struct fs_attr *a, const char *path, s
 			return (int)n;
 		target[n < 40 ? n : 40] = '\0';
 	}
-	if (asprintf(&f->line, "%o links %u %s", a->mode, a->nlink, target) < 0)
+	r = xattr_digest(fs, a->ino, &xattrs);
+	if (r < 0)
+		return r;
+	if (asprintf(&f->line, "%o links %u %s xattrs %016" PRIx64, a->mode, a->nlink, target,
+		     xattrs) < 0)
 		return -ENOMEM;
 	if (!f->size)
 		return 0;

@@ -44,10 +44,28 @@ const char *const op_names[NR_OPS] = {
 	"punch",
 	"punch_small",
 	"zero",
+	"xattr",
+	"xattr_block",
+	"xattr_blocks",
+	"xattr_many_blocks",
+	"xattr_replace",
+	"xattr_shrink",
+	"xattr_remove",
+	"acl",
+	"acl_of_dir",
 };
 
+/* Of /A/foo. */
+static int set_xattr(struct fs *fs, const char *name, size_t size, char fill)
+{
+	char value[30000];
+
+	memset(value, fill, sizeof(value));
+	return do_setxattr(fs, "/A/foo", name, value, size);
+}
+
 /*
- * /A/foo: 3000 bytes in blocks; /A/bar: 20 bytes inline; /B/foo: 100 bytes inline; /A/empty and
+ * /A/foo: 3000 bytes in blocks; /A/bar: 20 bytes inline; /B/foo: 100 bytes inline; /A/foo has an attribute of 2500 bytes; /A/empty and
  * /B/empty: directories.
  */
 void populate(struct fs *fs)
@@ -62,6 +80,7 @@ void populate(struct fs *fs)
 	ck_assert_int_eq(do_write(fs, "/A/foo", 0, 3000, 'f'), 0);
 	ck_assert_int_eq(do_write(fs, "/A/bar", 0, 20, 'b'), 0);
 	ck_assert_int_eq(do_write(fs, "/B/foo", 0, 100, 'B'), 0);
+	ck_assert_int_eq(set_xattr(fs, "user.old", 2500, 'o'), 0);
 }
 
 static uint64_t size_of(struct fs *fs, const char *path)
@@ -89,6 +108,13 @@ int do_fallocate(struct fs *fs, const char *path, int mode, uint64_t offset, uin
 /* Some fail after some others: that is a step too. */
 static int run(struct fs *fs, enum op op, char fill)
 {
+	/* rw-, user 5: rwx, group r--, mask r-x, others - */
+	static const uint8_t acl[] = {
+		2,   0,	  0,   0, /* version */
+		1,   0,	  6,   0,   255,  255, 255, 255, 2,   0,   7,	 0,   5, 0,
+		0,   0,	  4,   0,   4,	  0,   255, 255, 255, 255, 0x10, 0,   5, 0,
+		255, 255, 255, 255, 0x20, 0,   0,   0,	 255, 255, 255,	 255,
+	};
 	static char far_away[600];
 
 	memset(far_away, 'l', sizeof(far_away) - 1);
@@ -165,6 +191,24 @@ static int run(struct fs *fs, enum op op, char fill)
 				    2500);
 	case ZERO:
 		return do_fallocate(fs, "/A/foo", FALLOC_FL_ZERO_RANGE, 900, 2500);
+	case XATTR:
+		return set_xattr(fs, "user.new", 20, fill);
+	case XATTR_BLOCK:
+		return set_xattr(fs, "user.new", 400, fill);
+	case XATTR_BLOCKS:
+		return set_xattr(fs, "user.new", 5000, fill);
+	case XATTR_MANY_BLOCKS:
+		return set_xattr(fs, "user.new", 30000, fill);
+	case XATTR_REPLACE:
+		return set_xattr(fs, "user.old", 3500, fill);
+	case XATTR_SHRINK:
+		return set_xattr(fs, "user.old", 10, fill);
+	case XATTR_REMOVE:
+		return do_removexattr(fs, "/A/foo", "user.old");
+	case ACL:
+		return do_setxattr(fs, "/A/foo", "system.posix_acl_access", acl, sizeof(acl));
+	case ACL_OF_DIR:
+		return do_setxattr(fs, "/A", "system.posix_acl_default", acl, sizeof(acl));
 	default:
 		return -EINVAL;
 	}

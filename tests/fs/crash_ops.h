@@ -41,6 +41,15 @@ enum op {
 	PUNCH,
 	PUNCH_SMALL,
 	ZERO,
+	XATTR, /* user.new of /A/foo: in its inode, in a block, in blocks of its own */
+	XATTR_BLOCK,
+	XATTR_BLOCKS,	   /* as much as rides in a record */
+	XATTR_MANY_BLOCKS, /* more */
+	XATTR_REPLACE,	   /* user.old, which has blocks of its own */
+	XATTR_SHRINK,
+	XATTR_REMOVE,
+	ACL, /* of /A/foo */
+	ACL_OF_DIR,
 	NR_OPS,
 };
 

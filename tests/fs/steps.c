@@ -165,6 +165,54 @@ int do_rmdir(struct fs *fs, const char *path)
 	return take_away(fs, path, fs_rmdir);
 }
 
+int do_setxattr(struct fs *fs, const char *path, const char *name, const void *value, size_t size)
+{
+	int r;
+	uint64_t ino = walk_path(fs, path, &r);
+
+	if (!ino)
+		return r;
+	r = fs_setxattr(fs, ino, name, value, size, 0);
+	fs_forget(fs, ino, 1);
+	return r;
+}
+
+int do_removexattr(struct fs *fs, const char *path, const char *name)
+{
+	int r;
+	uint64_t ino = walk_path(fs, path, &r);
+
+	if (!ino)
+		return r;
+	r = fs_removexattr(fs, ino, name);
+	fs_forget(fs, ino, 1);
+	return r;
+}
+
+/* FNV-1a */
+static uint64_t digest(uint64_t hash, const char *bytes, size_t size)
+{
+	while (size--)
+		hash = (hash ^ (uint8_t)*bytes++) * UINT64_C(1099511628211);
+	return hash;
+}
+
+int xattr_digest(struct fs *fs, uint64_t ino, uint64_t *ret)
+{
+	static char list[65536], value[65536];
+	ssize_t n = fs_listxattr(fs, ino, list, sizeof(list)), size;
+
+	*ret = 0;
+	for (const char *name = list; name < list + n; name += strlen(name) + 1) {
+		size = fs_getxattr(fs, ino, name, value, sizeof(value));
+		if (size < 0)
+			return (int)size;
+		/* in any order */
+		*ret += digest(digest(1, name, strlen(name) + 1), value, (size_t)size);
+	}
+	return n < 0 ? (int)n : 0;
+}
+
 int do_fsync(struct fs *fs, const char *path, bool datasync)
 {
 	int r;

@@ -14,6 +14,11 @@ int do_rename(struct fs *fs, const char *from, const char *to, unsigned flags);
 int do_link(struct fs *fs, const char *from, const char *to);
 int do_unlink(struct fs *fs, const char *path);
 int do_rmdir(struct fs *fs, const char *path);
+int do_setxattr(struct fs *fs, const char *path, const char *name, const void *value, size_t size);
+int do_removexattr(struct fs *fs, const char *path, const char *name);
 int do_fsync(struct fs *fs, const char *path, bool datasync);
+
+/* A number for all names and values of an inode's extended attributes; 0: none. */
+int xattr_digest(struct fs *fs, uint64_t ino, uint64_t *ret);
 
 #endif
