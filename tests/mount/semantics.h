@@ -13,11 +13,17 @@ TCase *files_case(void);
 TCase *names_case(void);
 TCase *space_case(void);
 TCase *users_case(void);
+TCase *xattr_case(void);
 
 /* Make a file and open it for reading and writing. */
 int make_file(const char *name, mode_t mode);
 
 /* A child has ended, with 0. */
 void wait_good(void);
+
+/* Call act as a user, in a child; it returns whether all was as expected. */
+void as_user(unsigned user, int (*act)(void));
+
+int refused(int result, int error);
 
 #endif

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "semantics.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -24,6 +26,21 @@ void wait_good(void)
 	ck_assert_int_eq(WEXITSTATUS(status), 0);
 }
 
+void as_user(unsigned user, int (*act)(void))
+{
+	if (fork() == 0) {
+		if (setgroups(0, NULL) < 0 || setgid(user) < 0 || setuid(user) < 0)
+			_exit(2);
+		_exit(!act());
+	}
+	wait_good();
+}
+
+int refused(int result, int error)
+{
+	return result == -1 && errno == error;
+}
+
 static void own_folder(void)
 {
 	char dir[] = "test.XXXXXX";
@@ -37,7 +54,7 @@ static void own_folder(void)
 
 int main(void)
 {
-	TCase *cases[] = {files_case(), names_case(), space_case(), users_case()};
+	TCase *cases[] = {files_case(), names_case(), space_case(), users_case(), xattr_case()};
 	Suite *s = suite_create("semantics");
 	SRunner *runner;
 	int failed;

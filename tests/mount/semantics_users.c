@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,22 +11,6 @@
 #include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-/* Call act as a user, in a child; it returns whether all was as expected. */
-static void as_user(unsigned user, int (*act)(void))
-{
-	if (fork() == 0) {
-		if (setgroups(0, NULL) < 0 || setgid(user) < 0 || setuid(user) < 0)
-			_exit(2);
-		_exit(!act());
-	}
-	wait_good();
-}
-
-static int refused(int result, int error)
-{
-	return result == -1 && errno == error;
-}
 
 static int make_mine(void)
 {
