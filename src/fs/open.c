@@ -52,7 +52,7 @@ static int open_cache(struct fs *fs, struct bufio_engine *e)
 	bufio_options_init(&o);
 	o.block_bytes = fs->geo.block_bytes;
 	o.cache_bytes = fs->options.cache_bytes < least ? least : fs->options.cache_bytes;
-	o.limit_bytes = o.cache_bytes + o.cache_bytes / 8;
+	o.limit_bytes = o.cache_bytes;
 	o.aux_bytes = META_AUX_BYTES;
 	/* what must not be written yet is pinned by the log */
 	o.dirty_age_ms = fs->options.commit_ms;

@@ -224,16 +224,10 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	fuse_reply_err(req, ENOSYS);
 }
 
-/* Not malloc() alone: an aligned buffer lets the core read the device right into it. */
-static void *buffer_get(size_t size)
-{
-	return aligned_alloc(4096, (size + 4095) & ~(size_t)4095);
-}
-
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		    struct fuse_file_info *fi)
 {
-	void *data = buffer_get(size);
+	void *data = reply_buffer(size);
 	ssize_t n;
 
 	if (!data) {
@@ -245,7 +239,6 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		reply(req, (int)n);
 	else
 		fuse_reply_buf(req, data, (size_t)n);
-	free(data);
 }
 
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
@@ -327,7 +320,7 @@ static void list(fuse_req_t req, fuse_ino_t dir, size_t size, off_t cookie, bool
 	struct listing l = {.req = req, .size = size, .plus = plus};
 	int r;
 
-	l.data = buffer_get(size);
+	l.data = reply_buffer(size);
 	if (!l.data) {
 		fuse_reply_err(req, ENOMEM);
 		return;
@@ -340,7 +333,6 @@ static void list(fuse_req_t req, fuse_ino_t dir, size_t size, off_t cookie, bool
 		reply(req, r);
 	else
 		fuse_reply_buf(req, l.data, l.used);
-	free(l.data);
 }
 
 static void op_readdir(fuse_req_t req, fuse_ino_t dir, size_t size, off_t cookie,

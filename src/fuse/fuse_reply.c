@@ -1,8 +1,32 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "fuse_reply.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
+
+#define REPLY_ALIGN 4096u
+
+static _Thread_local void *buffer;
+static _Thread_local size_t buffer_size;
+
+void *reply_buffer(size_t size)
+{
+	if (size <= buffer_size)
+		return buffer;
+	reply_buffer_free();
+	size = (size + REPLY_ALIGN - 1) & ~(size_t)(REPLY_ALIGN - 1);
+	buffer = aligned_alloc(REPLY_ALIGN, size);
+	buffer_size = buffer ? size : 0;
+	return buffer;
+}
+
+void reply_buffer_free(void)
+{
+	free(buffer);
+	buffer = NULL;
+	buffer_size = 0;
+}
 
 struct fs *fs_of(fuse_req_t req)
 {

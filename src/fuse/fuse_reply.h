@@ -7,6 +7,13 @@
 
 #define FOREVER 1e9 /* seconds; nobody but the kernel changes the image */
 
+/*
+ * Memory for the reply that the calling thread is making, the same each time: new memory costs a page fault for each
+ * of its pages.  Aligned, so that the core reads the device right into it.  NULL: there is none.
+ */
+void *reply_buffer(size_t size);
+void reply_buffer_free(void); /* by the thread that ends */
+
 struct fs *fs_of(fuse_req_t req);
 
 void reply(fuse_req_t req, int r); /* 0 or a negative errno */

@@ -7,6 +7,7 @@
 #include "session.h"
 
 #include "fuse_raw.h"
+#include "fuse_reply.h"
 #include "lead.h"
 
 #include <errno.h>
@@ -139,6 +140,7 @@ static void *worker(void *context)
 		process(l, &buf);
 	}
 	lead_give();
+	reply_buffer_free();
 	free(buf.mem);
 	return NULL;
 }
