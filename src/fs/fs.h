@@ -203,6 +203,25 @@ ssize_t fs_write(struct fs *fs, uint64_t ino, uint64_t offset, const void *data,
 int fs_fallocate(struct fs *fs, uint64_t ino, int mode, uint64_t offset, uint64_t len);
 
 /*
+ * The first byte at or behind offset that is data, or is in a hole; the end of the file counts as a hole.  What was
+ * preallocated is none until it is written.  -ENXIO: offset is not in the file, or no data follows.
+ */
+int fs_seek_data(struct fs *fs, uint64_t ino, uint64_t offset, uint64_t *ret_offset);
+int fs_seek_hole(struct fs *fs, uint64_t ino, uint64_t offset, uint64_t *ret_offset);
+
+/*
+ * Copy bytes from file to file; holes stay holes, also where the target had blocks.  Nobody else makes the target longer or shorter
+ * meanwhile.  Returns how many were copied: fewer than size at the end of the source, when space runs out, or to come
+ * back for more.  -EINVAL: both are one file's and overlap, or one is no file; -EISDIR; -EFBIG; -ENOSPC.
+ */
+struct fs_copy {
+	uint64_t from, from_offset; /* inode, byte */
+	uint64_t to, to_offset;
+	uint64_t size;
+};
+ssize_t fs_copy_range(struct fs *fs, const struct fs_copy *range);
+
+/*
  * Extended attributes: user., trusted., security., system.posix_acl_access and system.posix_acl_default.  Names have at
  * most 255 bytes (-ERANGE), values 64 KiB (-E2BIG); all names of an inode together, each with its NUL, 64 KiB.
  * -EOPNOTSUPP: no such namespace; -EINVAL: only a namespace.

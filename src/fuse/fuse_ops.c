@@ -365,7 +365,7 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 }
 
 /*
- * create, flush, release, access, lseek and locks are absent: libfuse
+ * create, flush, release, access and locks are absent: libfuse
  * answers ENOSYS once, and the kernel does without or does it by itself.
  */
 const struct fuse_lowlevel_ops front_ops = {
@@ -398,4 +398,6 @@ const struct fuse_lowlevel_ops front_ops = {
 	.removexattr = op_removexattr,
 	.ioctl = op_ioctl,
 	.fallocate = op_fallocate,
+	.lseek = op_lseek,
+	.copy_file_range = op_copy_file_range,
 };

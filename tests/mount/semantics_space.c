@@ -148,6 +148,69 @@ START_TEST(ranges_cannot_be_inserted_nor_collapsed)
 }
 END_TEST
 
+START_TEST(holes_and_data_can_be_found)
+{
+	int fd = make_file("f", 0644);
+
+	ck_assert_int_eq(lseek(fd, 0, SEEK_DATA), -1);
+	ck_assert_int_eq(errno, ENXIO);
+	ck_assert_int_eq(pwrite(fd, "x", 1, 10 * BLOCK), 1);
+	ck_assert_int_eq(fallocate(fd, 0, 20 * BLOCK, BLOCK), 0);
+	ck_assert_int_eq(pwrite(fd, "x", 1, 30 * BLOCK + 5), 1);
+	ck_assert_int_eq(lseek(fd, 0, SEEK_DATA), 10 * BLOCK);
+	ck_assert_int_eq(lseek(fd, 10 * BLOCK + 7, SEEK_DATA), 10 * BLOCK + 7);
+	ck_assert_int_eq(lseek(fd, 10 * BLOCK, SEEK_HOLE), 11 * BLOCK);
+	ck_assert_int_eq(lseek(fd, 11 * BLOCK, SEEK_DATA), 30 * BLOCK);
+	ck_assert_int_eq(lseek(fd, 20 * BLOCK, SEEK_HOLE), 20 * BLOCK);
+	ck_assert_int_eq(lseek(fd, 30 * BLOCK, SEEK_HOLE), 30 * BLOCK + 6);
+	ck_assert_int_eq(lseek(fd, 30 * BLOCK + 6, SEEK_HOLE), -1);
+	ck_assert_int_eq(errno, ENXIO);
+	ck_assert_int_eq(lseek(fd, -1, SEEK_DATA), -1);
+	ck_assert_int_eq(errno, ENXIO);
+	/* a failure moves nothing */
+	ck_assert_int_eq(lseek(fd, 100, SEEK_SET), 100);
+	ck_assert_int_eq(lseek(fd, 31 * BLOCK, SEEK_DATA), -1);
+	ck_assert_int_eq(lseek(fd, 0, SEEK_CUR), 100);
+	ck_assert_int_eq(lseek(fd, 0, SEEK_END), 30 * BLOCK + 6);
+	close(fd);
+}
+END_TEST
+
+START_TEST(ranges_are_copied_with_their_holes)
+{
+	static const struct timespec old[2] = {{1000, 0}, {1000, 0}};
+	int from = make_file("from", 0644), to = make_letters("to", 50 * BLOCK);
+	off_t a = 0, b = 0;
+	struct stat st;
+
+	ck_assert_int_eq(pwrite(from, "data", 4, 10 * BLOCK), 4);
+	ck_assert_int_eq(ftruncate(from, 40 * BLOCK), 0);
+	/* the pages are in the kernel's cache too */
+	assert_bytes(to, 0, 50 * BLOCK, 'a');
+	ck_assert_int_eq(futimens(to, old), 0);
+	ck_assert_int_eq(copy_file_range(from, &a, to, &b, 60 * BLOCK, 0), 40 * BLOCK);
+	ck_assert_int_eq(a, 40 * BLOCK);
+	ck_assert_int_eq(b, 40 * BLOCK);
+	ck_assert_int_eq(copy_file_range(from, &a, to, &b, 1, 0), 0);
+	assert_bytes(to, 0, 10 * BLOCK, 0);
+	assert_bytes(to, 10 * BLOCK + 4, 40 * BLOCK, 0);
+	assert_bytes(to, 40 * BLOCK, 50 * BLOCK, 'a');
+	ck_assert_int_eq(blocks_of(to), 11);
+	ck_assert_int_eq(fstat(to, &st), 0);
+	ck_assert_int_gt(st.st_mtim.tv_sec, 1000);
+	ck_assert_int_gt(st.st_ctim.tv_sec, 1000);
+	/* within one file: apart, but not over itself */
+	a = 10 * BLOCK, b = 60 * BLOCK;
+	ck_assert_int_eq(copy_file_range(to, &a, to, &b, BLOCK, 0), BLOCK);
+	ck_assert_int_eq(size_of(to), 61 * BLOCK);
+	a = 0, b = 100;
+	ck_assert_int_eq(copy_file_range(to, &a, to, &b, BLOCK, 0), -1);
+	ck_assert_int_eq(errno, EINVAL);
+	close(from);
+	close(to);
+}
+END_TEST
+
 TCase *space_case(void)
 {
 	TCase *c = tcase_create("space");
@@ -158,5 +221,7 @@ TCase *space_case(void)
 	tcase_add_test(c, zeroing_keeps_the_blocks);
 	tcase_add_test(c, what_has_no_room_is_not_begun);
 	tcase_add_test(c, ranges_cannot_be_inserted_nor_collapsed);
+	tcase_add_test(c, holes_and_data_can_be_found);
+	tcase_add_test(c, ranges_are_copied_with_their_holes);
 	return c;
 }
