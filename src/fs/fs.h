@@ -42,6 +42,8 @@ struct fs_options {
 	void (*panic)(void); /* must not return */
 	size_t cache_bytes;  /* of the buffer cache; 64 MiB */
 	enum fs_atime atime;
+	bool nodiratime; /* reading a directory never counts */
+	bool lazytime; /* atimes are stored by syncs and unmount, and once a day, not with each commit */
 	bool sync, dirsync;	/* an operation is durable when it returns; those on directories */
 	unsigned commit_ms;	/* what is older is durable; 5000; 0: never by itself */
 	const char *mounted_at; /* recorded in the superblock; may be NULL */

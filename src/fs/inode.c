@@ -232,12 +232,13 @@ static bool atime_is_old(const struct inode *inode, struct timespec now)
 
 void inode_touch_atime(struct inode *inode)
 {
+	const struct fs_options *o = &inode->fs->options;
 	struct inode_shard *s = inode_shard(inode->fs, inode->ino);
 	struct timespec now;
 	bool first = false;
 
-	if (inode->fs->read_only || inode->fs->options.atime == FS_ATIME_NEVER ||
-	    inode->flags & FS_NOATIME_FL)
+	if (inode->fs->read_only || o->atime == FS_ATIME_NEVER || inode->flags & FS_NOATIME_FL ||
+	    (o->nodiratime && S_ISDIR(inode->mode)))
 		return;
 	now = fs_now();
 	pthread_mutex_lock(&inode->time_lock);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define NS_PER_SEC 1000000000
+#define DAY	   (24 * 60 * 60)
 
 void fs_options_init(struct fs_options *o)
 {
@@ -95,10 +96,14 @@ static bool wait_for_turn(struct fs *fs)
 /* An error stops the filesystem, or is found again by the next turn, fsync or unmount. */
 static void *commit_main(void *context)
 {
+	time_t stored = fs_now().tv_sec;
 	struct fs *fs = context;
 
 	while (wait_for_turn(fs)) {
-		inode_store_times(fs);
+		if (!fs->options.lazytime || fs_now().tv_sec - stored >= DAY) {
+			stored = fs_now().tv_sec;
+			inode_store_times(fs);
+		}
 		log_commit_open(fs->log);
 		if (log_wants_checkpoint(fs->log))
 			log_checkpoint(fs->log);

@@ -3,6 +3,7 @@
 #include "options.h"
 
 #include <getopt.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +13,8 @@
 static const char usage_text[] =
 	"usage: bufs [-fdhV] [-o option,...] IMAGE-or-DEVICE MOUNTPOINT\n"
 	"  -f  stay in the foreground   -d  and print every request\n"
-	"  -o  ro, noatime, strictatime, noxattr, allow_other, cache=SIZE, commit=SECONDS,\n"
-	"      errors=remount-ro|continue|panic,\n"
+	"  -o  ro, noatime, nodiratime, strictatime, lazytime, sync, dirsync, noxattr, allow_other,\n"
+	"      cache=SIZE, commit=SECONDS, errors=remount-ro|continue|panic,\n"
 	"      threads=N, offset=BYTES, sizelimit=BYTES and those of mount(8); see bufs(8)\n"
 	"Unmount with umount(8), or fusermount3 -u.\n";
 
@@ -93,43 +94,74 @@ static int take_value(struct options *o, const char *name, const char *value)
 	return good && (n >= 1024 * 1024 || strcmp(name, "cache") != 0);
 }
 
+/* False: it is none. */
+static bool take_switch(struct options *o, const char *name)
+{
+	static const struct {
+		const char *name;
+		size_t offset;
+		bool value;
+	} switches[] = {
+		{"ro", offsetof(struct options, fs.read_only), true},
+		{"rw", offsetof(struct options, fs.read_only), false},
+		{"sync", offsetof(struct options, fs.sync), true},
+		{"async", offsetof(struct options, fs.sync), false},
+		{"dirsync", offsetof(struct options, fs.dirsync), true},
+		{"nodiratime", offsetof(struct options, fs.nodiratime), true},
+		{"diratime", offsetof(struct options, fs.nodiratime), false},
+		{"lazytime", offsetof(struct options, fs.lazytime), true},
+		{"nolazytime", offsetof(struct options, fs.lazytime), false},
+		{"allow_other", offsetof(struct options, allow_other), true},
+		{"allow_root", offsetof(struct options, allow_root), true},
+		{"noxattr", offsetof(struct options, no_xattr), true},
+	};
+
+	for (size_t i = 0; i < sizeof(switches) / sizeof(switches[0]); i++) {
+		if (!strcmp(name, switches[i].name)) {
+			*(bool *)((char *)o + switches[i].offset) = switches[i].value;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool take_atime(struct options *o, const char *name)
+{
+	static const struct {
+		const char *name;
+		enum fs_atime atime;
+	} modes[] = {
+		{"noatime", FS_ATIME_NEVER},	  {"atime", FS_ATIME_RELATIVE},
+		{"relatime", FS_ATIME_RELATIVE},  {"norelatime", FS_ATIME_RELATIVE},
+		{"strictatime", FS_ATIME_STRICT}, {"nostrictatime", FS_ATIME_RELATIVE},
+	};
+
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		if (!strcmp(name, modes[i].name)) {
+			o->fs.atime = modes[i].atime;
+			return true;
+		}
+	}
+	return false;
+}
+
 /* False: unknown. */
 static bool take_flag(struct options *o, const char *name)
 {
 	static const char *const kernel[] = {"nosuid", "nodev", "noexec", "suid",    "dev",
 					     "exec",   "sync",	"async",  "dirsync", NULL};
-	static const char *const ignored[] = {"defaults",   "auto",	     "noauto",
-					      "user",	    "users",	     "nouser",
-					      "owner",	    "group",	     "nofail",
-					      "_netdev",    "nodiratime",    "default_permissions",
-					      "silent",	    "loud",	     "diratime",
-					      "nomand",	    "nolazytime",    "noiversion",
-					      "norelatime", "nostrictatime", NULL};
+	static const char *const ignored[] = {
+		"defaults", "auto",  "noauto", "user",	     "users",
+		"nouser",   "owner", "group",  "nofail",     "_netdev",
+		"silent",   "loud",  "nomand", "noiversion", "default_permissions",
+		NULL};
+	bool known = take_switch(o, name) || take_atime(o, name) || in(ignored, name);
 
-	if (!strcmp(name, "sync") || !strcmp(name, "async"))
-		o->fs.sync = *name == 's';
-	if (!strcmp(name, "dirsync"))
-		o->fs.dirsync = true;
-	if (!strcmp(name, "ro"))
-		o->fs.read_only = true;
-	else if (!strcmp(name, "noatime"))
-		o->fs.atime = FS_ATIME_NEVER;
-	else if (!strcmp(name, "relatime"))
-		o->fs.atime = FS_ATIME_RELATIVE;
-	else if (!strcmp(name, "strictatime"))
-		o->fs.atime = FS_ATIME_STRICT;
-	else if (!strcmp(name, "allow_other"))
-		o->allow_other = true;
-	else if (!strcmp(name, "noxattr"))
-		o->no_xattr = true;
-	else if (!strcmp(name, "allow_root"))
-		o->allow_root = true;
-	else if (in(kernel, name) && strlen(o->kernel) + strlen(name) + 2 < sizeof(o->kernel))
-		strcat(strcat(o->kernel, ","), name);
-	else if (!strcmp(name, "rw"))
-		o->fs.read_only = false;
-	else
-		return in(ignored, name) || !strncmp(name, "x-", 2);
+	if (!in(kernel, name))
+		return known;
+	if (strlen(o->kernel) + strlen(name) + 2 >= sizeof(o->kernel))
+		return false;
+	strcat(strcat(o->kernel, ","), name);
 	return true;
 }
 

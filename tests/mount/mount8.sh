@@ -43,6 +43,7 @@ done
 mounted_with suid,dev,exec,async,rw "fuse.bufs rw,relatime,user_id"
 mounted_with nofail,_netdev,noauto,auto,x-systemd.automount,x-a=b,X-mount.mkdir,comment=c rw
 mounted_with loop "^/dev/loop[0-9]+ fuseblk.bufs rw"
+mounted_with strictatime,nodiratime,lazytime rw
 mounted_with cache=8M,commit=1,threads=1 rw
 refused 1 "unknown option 'nonsense'" t mount -t fuse.bufs -o nonsense "$img" "$mnt"
 refused 32 "holds no bufs" t mount -t fuse.bufs "$BIN/src/fuse/bufs" "$mnt"
