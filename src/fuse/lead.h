@@ -3,10 +3,13 @@
 #define LEAD_H
 
 /*
- * Who receives requests.  The kernel wakes a sleeping reader for each one, and a wake-up of another thread costs more than
- * most requests; so one thread has the lead: it alone reads /dev/fuse, and goes on doing so after each
- * request.  It gives the lead away before it waits, for the device or for a commit of others, and when
- * requests queue up where there are processors for more threads.
+ * Who receives requests.  The kernel wakes a sleeping reader of /dev/fuse for each one, and a wake-up of another thread costs
+ * more than most requests; so one thread has the lead: it alone reads, and goes on doing so after each request.  It
+ * gives the lead away before it waits, for the device or for a commit of others, and when requests queue up where there are
+ * processors for more threads.
+ *
+ * Who comes back from waiting reads beside the leader for a while: if the next request must wait too, as with a
+ * program that syncs all the time, the other one is there already and need not be woken.
  */
 #include <bufio_engine.h>
 #include <pthread.h>
@@ -15,16 +18,16 @@
 struct lead {
 	pthread_mutex_t lock;
 	pthread_cond_t given;
-	bool taken; /* lock */
+	unsigned nr_readers; /* lock */
 };
 
 void lead_init(struct lead *l);
 void lead_finish(struct lead *l);
 
-/* Waits until the caller leads; at once if it still does. */
+/* Before each read: waits until the caller may; at once if it has the lead. */
 void lead_take(struct lead *l);
 
-/* Let another thread receive.  Nothing if the caller does not lead. */
+/* Let another thread receive.  Nothing if the caller has not the lead. */
 void lead_give(void);
 
 /*

@@ -3,6 +3,7 @@
 #include "lead.h"
 
 #include <check.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <stdlib.h>
 
@@ -111,15 +112,25 @@ END_TEST
 #define NR_THREADS 4
 #define NR_ROUNDS  2000
 
-static unsigned leaders, rounds; /* changed by whoever leads, so never at once */
+static pthread_mutex_t count_lock = PTHREAD_MUTEX_INITIALIZER;
+static unsigned leaders, most_leaders, rounds; /* count_lock */
 
-static void *rounds_main(void *context)
+static void count(int delta)
+{
+	pthread_mutex_lock(&count_lock);
+	leaders += (unsigned)delta;
+	rounds += delta > 0;
+	if (leaders > most_leaders)
+		most_leaders = leaders;
+	pthread_mutex_unlock(&count_lock);
+}
+
+static void *waiting_rounds(void *context)
 {
 	for (unsigned i = 0; i < NR_ROUNDS; i++) {
 		lead_take(&lead);
-		ck_assert_uint_eq(++leaders, 1);
-		rounds++;
-		leaders--;
+		count(1);
+		count(-1);
 		if (i % 3 == 0)
 			lead_give();
 	}
@@ -127,16 +138,62 @@ static void *rounds_main(void *context)
 	return NULL;
 }
 
-START_TEST(one_thread_leads_at_a_time)
+START_TEST(at_most_two_threads_receive_while_they_wait_now_and_then)
 {
 	pthread_t threads[NR_THREADS];
 
 	lead_init(&lead);
 	for (unsigned i = 0; i < NR_THREADS; i++)
-		ck_assert_int_eq(pthread_create(&threads[i], NULL, rounds_main, NULL), 0);
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, waiting_rounds, NULL), 0);
 	for (unsigned i = 0; i < NR_THREADS; i++)
 		pthread_join(threads[i], NULL);
 	ck_assert_uint_eq(rounds, NR_THREADS * NR_ROUNDS);
+	ck_assert_uint_le(most_leaders, 2);
+	lead_finish(&lead);
+}
+END_TEST
+
+/* Another one received beside it, then waits for nothing any more either: it is the one to go. */
+static void *calm_rounds(void *context)
+{
+	lead_take(&lead);
+	sem_post(&led_by_other);
+	for (unsigned i = 0; i < NR_ROUNDS; i++)
+		lead_take(&lead);
+	sem_post(&led_by_other);
+	lead_give();
+	return NULL;
+}
+
+static unsigned nr_readers(void)
+{
+	unsigned nr;
+
+	pthread_mutex_lock(&lead.lock);
+	nr = lead.nr_readers;
+	pthread_mutex_unlock(&lead.lock);
+	return nr;
+}
+
+START_TEST(one_thread_receives_while_nobody_waits)
+{
+	pthread_t other;
+
+	lead_init(&lead);
+	sem_init(&led_by_other, 0, 0);
+	lead_take(&lead);
+	ck_assert_int_eq(pthread_create(&other, NULL, calm_rounds, NULL), 0);
+	sem_wait(&led_by_other);
+	/* it stops, however long it goes on, until this one gives the lead away */
+	while (nr_readers() == 2)
+		sched_yield();
+	ck_assert_int_ne(sem_trywait(&led_by_other), 0);
+	for (unsigned i = 0; i < NR_ROUNDS; i++)
+		lead_take(&lead);
+	ck_assert_int_ne(sem_trywait(&led_by_other), 0);
+	lead_give();
+	pthread_join(other, NULL);
+	sem_destroy(&led_by_other);
 	lead_finish(&lead);
 }
 END_TEST
@@ -150,7 +207,8 @@ int main(void)
 
 	tcase_add_loop_test(tc, who_waits_for_the_device_lets_another_receive, 0, 5);
 	tcase_add_test(tc, the_engine_looks_like_what_it_wraps);
-	tcase_add_test(tc, one_thread_leads_at_a_time);
+	tcase_add_test(tc, at_most_two_threads_receive_while_they_wait_now_and_then);
+	tcase_add_test(tc, one_thread_receives_while_nobody_waits);
 	suite_add_tcase(s, tc);
 	runner = srunner_create(s);
 	srunner_run_all(runner, CK_NORMAL);
