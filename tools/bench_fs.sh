@@ -112,7 +112,8 @@ mount_fs() {
 		;;
 	fuse2fs) fuse2fs -o big_writes "$loop" "$top/mnt" ;;
 	ntfs-3g) ntfs-3g -o big_writes "$loop" "$top/mnt" ;;
-	esac && cd "$top/mnt"
+	esac || return
+	cd "$top/mnt" || return
 }
 daemon_pid() {
 	find /proc/[0-9]*/fd -lname "$loop" 2>/dev/null | cut -d/ -f3 | head -1
@@ -153,6 +154,7 @@ group_append() { run append "$ms" 1 && run append "$ms" 4; }
 group_replace() { run replace "$ms" 1 && run replace "$ms" 4; }
 group_overwrite() { run overwrite "$ms" 1 && run overwrite "$ms" 4; }
 group_sqlite() { run sql "$ms"; }
+# shellcheck disable=SC2162
 group_sequential() { run write "$mib" && cold && run read "$mib"; }
 group_random() {
 	run write $((mib / 2)) >/dev/null && cold && run random_read "$ms" 1 && cold && run random_read "$ms" 16 &&
