@@ -250,13 +250,13 @@ static_assert(sizeof(struct disk_xattr) == 8, "FORMAT.md section 9");
 #define ACL_VERSION 2u
 
 enum acl_tag { /* ACL_TAGS: none */
-	ACL_USER_OBJ = 0x01,
-	ACL_USER = 0x02,
-	ACL_GROUP_OBJ = 0x04,
-	ACL_GROUP = 0x08,
-	ACL_MASK = 0x10,
-	ACL_OTHER = 0x20,
-	ACL_TAGS = 0x40,
+	       ACL_USER_OBJ = 0x01,
+	       ACL_USER = 0x02,
+	       ACL_GROUP_OBJ = 0x04,
+	       ACL_GROUP = 0x08,
+	       ACL_MASK = 0x10,
+	       ACL_OTHER = 0x20,
+	       ACL_TAGS = 0x40,
 };
 
 struct disk_acl { /* the value of prefixes 4 and 5; entries follow */
