@@ -2,9 +2,9 @@
 /*
  * A buffer for a block that is to enter the cache: free, evicted, or waited for.
  *
- * Who waits is on a list, and every hold carries the tag of its thread.  So it can be told when
- * waiting is in vain: all buffers are held by threads that wait themselves, or dirty with data
- * that the device just refused.
+ * Who waits is on a list, and holds are counted by thread.  So it can be told when waiting is in
+ * vain: all buffers are held by threads that wait themselves, or dirty with data that the device
+ * just refused.
  */
 #include "client.h"
 #include <errno.h>
@@ -31,20 +31,31 @@ static struct bufio_buffer *try_alloc(struct bufio_client *c)
 	/* After a resize: down to the limit first. */
 	while (b && pool_is_over(c, atomic_load(&c->nr_limit))) {
 		pool_put_cold(b);
-		b = cache_evict(c);
+		b = pool_get_excess(c);
+		if (!b)
+			b = cache_evict(c);
 	}
 	return b ? b : get_reserve(c);
 }
 
-/* Is every hold that of a thread on the list?  Told where one thread has all of them. */
-static bool is_held_by_waiters_locked(const struct bufio_client *c, uint64_t s)
+static bool is_waiting_locked(const struct bufio_client *c, const _Atomic int32_t *holds)
 {
-	uint64_t holds = s & ST_HOLDS;
-
 	for (const struct free_waiter *w = c->waiters; w; w = w->next)
-		if (holds && holds * w->tag == (s & ST_TAG))
+		if (w->holds == holds)
 			return true;
 	return false;
+}
+
+/* Is b held, and every hold that of a thread on the list? */
+static bool is_held_by_waiters_locked(const struct bufio_client *c, const struct bufio_buffer *b)
+{
+	uint32_t nr = atomic_load(&c->nr_holds);
+
+	for (uint32_t i = 0; i < nr; i++)
+		if (atomic_load(&c->all_holds[i][b->index]) &&
+		    !is_waiting_locked(c, c->all_holds[i]))
+			return false;
+	return hold_count(b) > 0;
 }
 
 /*
@@ -59,14 +70,16 @@ static int why_stuck(struct bufio_client *c, bool refused)
 
 	pthread_mutex_lock(&c->free_lock);
 	for (uint32_t i = 0; i < nr && r; i++) {
-		uint64_t s = atomic_load(&c->buffers[i].state);
+		const struct bufio_buffer *b = &c->buffers[i];
+		uint64_t s = atomic_load(&b->state);
 
 		if (!(s & ST_VALID))
 			continue; /* on its way between free and used, or not in memory */
 		nr_stuck++;
-		if (is_held_by_waiters_locked(c, s) && !(s & (ST_READING | ST_WRITING)))
+		if (is_held_by_waiters_locked(c, b) && !(s & (ST_READING | ST_WRITING)))
 			continue;
-		if (refused && (s & ST_DIRTY) && !(s & (ST_HOLDS | ST_PINS | ST_WRITING)))
+		if (refused && (s & ST_DIRTY) && !(s & (ST_PINS | ST_WRITING)) &&
+		    hold_count(b) == 0)
 			r = -ENOBUFS;
 		else
 			r = 0;
@@ -77,12 +90,17 @@ static int why_stuck(struct bufio_client *c, bool refused)
 
 static void waiter_add(struct bufio_client *c, struct free_waiter *w)
 {
-	w->tag = thread_tag();
+	struct holder *h = hold_mine(c);
+
+	/* Whose holds the shared holder counts cannot be told. */
+	w->holds = h == &c->shared ? NULL : h->holds;
 	pthread_mutex_lock(&c->free_lock);
 	w->next = c->waiters;
 	c->waiters = w;
 	atomic_fetch_add(&c->free_waiters, 1);
 	pthread_mutex_unlock(&c->free_lock);
+	/* Rule 3 of hold.c.  (Without the barrier nothing is ever told to be free.) */
+	hold_barrier(c);
 }
 
 static void waiter_remove(struct bufio_client *c, struct free_waiter *w)

@@ -57,7 +57,7 @@ void bufio_unpin(struct bufio_buffer *b, bool dirty)
 	if ((s & ST_PINS) != ST_PIN)
 		return;
 	wait_wake(b);
-	if ((s & ST_NEW) && !(s & ST_HOLDS) && cache_drop(b, block, 0))
+	if ((s & ST_NEW) && cache_drop(b, block, 0))
 		pool_put(b);
 	wait_free_wake(c);
 }

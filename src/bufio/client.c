@@ -73,6 +73,8 @@ static void init_locks(struct bufio_client *c)
 	pthread_condattr_t attr;
 
 	pthread_mutex_init(&c->spare_lock, NULL);
+	pthread_mutex_init(&c->leave_lock, NULL);
+	pthread_mutex_init(&c->holders_lock, NULL);
 	pthread_mutex_init(&c->written_lock, NULL);
 	pthread_mutex_init(&c->pool_lock, NULL);
 	pthread_mutex_init(&c->fence_lock, NULL);
@@ -136,9 +138,12 @@ int bufio_create(struct bufio_engine *engine, const struct bufio_options *option
 	r = pool_create(c);
 	if (r)
 		goto fail;
-	r = writeback_create(c);
+	r = hold_create(c);
 	if (r)
 		goto fail_pool;
+	r = writeback_create(c);
+	if (r)
+		goto fail_hold;
 	r = background_start(c);
 	if (r)
 		goto fail_writeback;
@@ -146,6 +151,8 @@ int bufio_create(struct bufio_engine *engine, const struct bufio_options *option
 	return 0;
 fail_writeback:
 	writeback_destroy(c);
+fail_hold:
+	hold_destroy(c);
 fail_pool:
 	pool_destroy(c);
 fail:
@@ -164,6 +171,7 @@ int bufio_destroy(struct bufio_client *c)
 		return r;
 	background_finish(c);
 	writeback_destroy(c);
+	hold_destroy(c);
 	pool_destroy(c);
 	free(c);
 	return 0;

@@ -5,15 +5,14 @@
 /*
  * What the parts of the cache share.  Calls go down only:
  *	client, read, move, forget, bytes -> extent, prefetch -> background -> writeback ->
- *	write_run -> flush -> alloc -> cache -> pool, fence -> stats, wait
+ *	write_run -> flush -> alloc -> cache -> pool, fence, hold -> stats, wait
  */
+#include <assert.h>
 #include <bufio.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* The state word: holds, pins, flags, and the sum of the holders' tags (mod 2^20). */
-#define ST_HOLD	     (UINT64_C(1) << 0)
-#define ST_HOLDS     (UINT64_C(0xfffff))
+/* The state word: pins and flags.  Who holds the buffer is not in it: see hold.c. */
 #define ST_PIN	     (UINT64_C(1) << 20)
 #define ST_PINS	     (UINT64_C(0x3ff) << 20)
 #define ST_VALID     (UINT64_C(1) << 30) /* in the index; without it nobody may take a hold */
@@ -21,17 +20,16 @@
 #define ST_WRITING   (UINT64_C(1) << 32) /* one write in flight; not evictable */
 #define ST_DIRTY     (UINT64_C(1) << 33)
 #define ST_NEW	     (UINT64_C(1) << 34) /* never read and never marked dirty */
-#define ST_REF	     (UINT64_C(1) << 35) /* hit since the clock's hand passed */
+#define ST_REF	     (UINT64_C(1) << 35) /* hit since the clock's hand passed; see hold.c */
 #define ST_FLUSHWAIT (UINT64_C(1) << 36) /* a flush waits for pins or holds: no first one now */
 #define ST_FAILED    (UINT64_C(1) << 37) /* the read failed; error is set, not VALID */
 #define ST_MOVE	     (UINT64_C(1) << 38) /* the target of a release_move: releases wake */
 #define ST_PARTIAL   (UINT64_C(1) << 39) /* DIRTY only in dirty_range */
 #define ST_DOUBT     (UINT64_C(1) << 40) /* written, but the flush failed: DIRTY again */
-#define ST_TAG_SHIFT 44
-#define ST_TAG	     (UINT64_C(0xfffff) << ST_TAG_SHIFT)
 
-#define ST_BUSY (ST_HOLDS | ST_PINS | ST_READING | ST_WRITING | ST_DIRTY | ST_MOVE)
+#define ST_BUSY (ST_PINS | ST_READING | ST_WRITING | ST_DIRTY | ST_MOVE)
 
+#define NR_HOLDERS     32
 #define NR_WAIT_SHARDS 64
 #define NR_SHARDS      64
 #define CACHE_LINE     64
@@ -48,9 +46,11 @@
  *	F  flush_lock
  *	B  background_lock
  *	R  free_lock
- * Order: shard, then pool_lock | written_lock | fence_lock | background_lock.  free_lock, flush_lock and
- * the wait shards are leaves.  None is held across an engine's function, a callback or a wait for
- * something else.
+ *	E  leave_lock
+ *	T  its thread; of shared: A
+ * Order: leave_lock, then shard, then pool_lock | written_lock | fence_lock | background_lock.
+ * free_lock, flush_lock, holders_lock and the wait shards are leaves.  None is held across an engine's
+ * function, a callback or a wait for something else.
  */
 struct bufio_buffer {
 	_Atomic uint64_t state;	     /* A */
@@ -58,7 +58,6 @@ struct bufio_buffer {
 	struct bufio_client *client; /* I */
 	void *data;		     /* I pointer */
 	_Atomic(void *) caller;	     /* A return address of who held it last */
-	_Atomic uint64_t hits;	     /* A statistics; near, not exact */
 	_Atomic uint32_t next;	     /* S index + 1 of the next in the bucket, P in the free list */
 	uint32_t index;		     /* I */
 	_Atomic uint32_t nr_written; /* A good writes so far */
@@ -66,6 +65,14 @@ struct bufio_buffer {
 		_Atomic uint32_t dirty_ms; /* A when it became dirty */
 		_Atomic int error;	   /* A of the read that FAILED; 0: read it yourself */
 	};
+} __attribute__((aligned(CACHE_LINE)));
+
+/* A thread, or all those for which there was no holder. */
+struct holder {
+	_Atomic uintptr_t thread; /* written under holders_lock; 0: free */
+	_Atomic int32_t *holds;	  /* I before thread is; T by buffer */
+	_Atomic uint64_t hits;	  /* T */
+	bool is_plain;		  /* I before thread is; counts without atomic operations */
 } __attribute__((aligned(CACHE_LINE)));
 
 struct shard {
@@ -77,6 +84,7 @@ struct wait_shard {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	_Atomic unsigned nr_waiters;
+	_Atomic uint64_t nr_wakes; /* written under the lock */
 } __attribute__((aligned(CACHE_LINE)));
 
 struct histogram {
@@ -105,8 +113,8 @@ struct move {
 
 /* A thread that waits for a free buffer. */
 struct free_waiter {
-	struct free_waiter *next; /* R */
-	uint64_t tag;
+	struct free_waiter *next;     /* R */
+	const _Atomic int32_t *holds; /* I of its thread */
 };
 
 struct bufio_client {
@@ -131,8 +139,17 @@ struct bufio_client {
 	struct write_job *spare_job;	  /* I one write-back needs no memory */
 	pthread_mutex_t spare_lock;	  /* held while spare_job is in use; before all others */
 
+	bool are_holders_plain; /* I */
+
+	struct holder holders[NR_HOLDERS]; /* by holder_place() */
+	struct holder shared;
+	_Atomic int32_t *all_holds[NR_HOLDERS + 1]; /* I below nr_holds; shared's is the first */
+	_Atomic uint32_t nr_holds;		    /* written under holders_lock */
+	pthread_mutex_t holders_lock;
+
 	/* What misses and dirtying write to lies apart from what hits read. */
-	_Atomic uint32_t hand __attribute__((aligned(CACHE_LINE))); /* A of the clock */
+	pthread_mutex_t leave_lock __attribute__((aligned(CACHE_LINE)));
+	uint32_t hand;		   /* E of the clock */
 	_Atomic int64_t nr_dirty;  /* A may be off, also negative, for a moment */
 	_Atomic uint64_t nr_doubt; /* A buffers in DOUBT */
 	_Atomic bool unflushed;	   /* A a write completed since a flush began */
@@ -182,23 +199,63 @@ struct bufio_client {
 	struct wait_shard wait_shards[NR_WAIT_SHARDS];
 };
 
-#define TAG_NOBODY UINT64_C(0) /* for holds that end without their thread's doing */
+/* hold.c: who holds what. */
+int hold_create(struct bufio_client *c);
+void hold_destroy(struct bufio_client *c);
+bool hold_barrier(struct bufio_client *c);
+struct holder *hold_find_mine(struct bufio_client *c, uintptr_t me);
+int64_t hold_count(const struct bufio_buffer *b);
+uint64_t hold_hits(const struct bufio_client *c);
 
-/* A thread's share in the sum of tags.  Two threads may have the same. */
-static inline uint64_t thread_tag(void)
+static inline unsigned holder_place(uintptr_t thread)
 {
-	uint64_t x = (uint64_t)pthread_self();
+	return (unsigned)(thread * UINT64_C(0x9e3779b97f4a7c15) >> 59);
+}
+static_assert(NR_HOLDERS == 1 << (64 - 59), "holder_place()");
 
-	x ^= x >> 23;
-	return x * UINT64_C(0x9e3779b97f4a7c15) & ST_TAG;
+/* The calling thread's holder, or shared. */
+static inline struct holder *hold_mine(struct bufio_client *c)
+{
+	uintptr_t me = (uintptr_t)pthread_self();
+	struct holder *h = &c->holders[holder_place(me)];
+
+	if (atomic_load_explicit(&h->thread, memory_order_acquire) == me)
+		return h;
+	return hold_find_mine(c, me);
+}
+
+/* What the caller looks at next he must see as it is when others see the count, or later. */
+static inline void hold_add(struct holder *h, uint32_t index, int n)
+{
+	_Atomic int32_t *count = &h->holds[index];
+
+	if (!h->is_plain) {
+		atomic_fetch_add(count, n);
+		return;
+	}
+	atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + n,
+			      memory_order_release);
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+static inline void hold_count_hit(struct holder *h)
+{
+	if (!h->is_plain)
+		atomic_fetch_add_explicit(&h->hits, 1, memory_order_relaxed);
+	else
+		atomic_store_explicit(&h->hits,
+				      atomic_load_explicit(&h->hits, memory_order_relaxed) + 1,
+				      memory_order_relaxed);
 }
 
 /* wait.c: sleep until a buffer's state changes, and the event of a buffer becoming free. */
 void wait_wake(struct bufio_buffer *b);
 uint64_t wait_while(struct bufio_buffer *b, uint64_t mask);
-void wait_while_kept(struct bufio_buffer *b, uint64_t block, uint64_t keepers);
+void wait_while_kept(struct bufio_buffer *b, uint64_t block);
 void wait_write(struct bufio_buffer *b, uint32_t nr_written);
-void wait_change(struct bufio_buffer *b, uint64_t state);
+uint64_t wait_enter(struct bufio_buffer *b);
+uint64_t wait_sleep(struct bufio_buffer *b, uint64_t seq);
+void wait_leave(struct bufio_buffer *b);
 void wait_free_event(struct bufio_client *c, uint64_t seq);
 void wait_free_wake(struct bufio_client *c);
 void wait_async_begin(struct bufio_client *c);
@@ -230,19 +287,20 @@ void pool_set_limits(struct bufio_client *c, uint32_t nr_cache, uint32_t nr_limi
 void pool_set_minimum(struct bufio_client *c, uint32_t nr);
 
 /* cache.c: the index, holds and eviction. */
-struct bufio_buffer *cache_find_fast(struct bufio_client *c, uint64_t block);
+struct bufio_buffer *cache_find_fast(struct bufio_client *c, struct holder *h, uint64_t block);
 struct bufio_buffer *cache_look(struct bufio_client *c, uint64_t block,
 				struct bufio_buffer **ret_busy);
 struct bufio_buffer *cache_find(struct bufio_client *c, uint64_t block);
 struct bufio_buffer *cache_glance(struct bufio_client *c, uint64_t block);
 bool cache_is_absent(struct bufio_client *c, uint64_t block);
+enum cache_hold { CACHE_HOLD, CACHE_NO_HOLD };
 struct bufio_buffer *cache_insert(struct bufio_buffer *b, uint64_t block, uint64_t state,
-				  uint64_t tag);
+				  enum cache_hold hold);
 struct bufio_buffer *cache_evict(struct bufio_client *c);
 bool cache_drop(struct bufio_buffer *b, uint64_t block, uint64_t allowed);
+bool cache_drop_held(struct bufio_buffer *b, uint64_t block);
 void cache_read_done(struct bufio_buffer *b, int r);
 void cache_release(struct bufio_buffer *b);
-void cache_release_tagged(struct bufio_buffer *b, uint64_t tag);
 void cache_redirty(struct bufio_client *c, uint32_t index);
 
 /* dirty.c: becoming dirty and clean. */

@@ -52,8 +52,7 @@ static void visit_discard(struct bufio_buffer *b, uint64_t block, void *context)
 			pool_put(b);
 			return;
 		}
-		s = atomic_load(&b->state);
-	} while (!(s & (ST_HOLDS | ST_PINS)));
+	} while (!(atomic_load(&b->state) & ST_PINS) && hold_count(b) == 0);
 	*(uint64_t *)context += 1;
 }
 
@@ -67,12 +66,22 @@ int bufio_discard_buffers(struct bufio_client *c, uint64_t block, uint64_t nr)
 	return nr_kept ? -EBUSY : 0;
 }
 
-static bool is_any(const struct bufio_client *c, uint64_t mask)
+static bool is_any_pinned(const struct bufio_client *c)
 {
 	uint32_t nr = atomic_load(&c->nr_touched);
 
 	for (uint32_t i = 0; i < nr; i++)
-		if (atomic_load(&c->buffers[i].state) & mask)
+		if (atomic_load(&c->buffers[i].state) & ST_PINS)
+			return true;
+	return false;
+}
+
+static bool is_any_held(const struct bufio_client *c)
+{
+	uint32_t nr = atomic_load(&c->nr_touched);
+
+	for (uint32_t i = 0; i < nr; i++)
+		if (hold_count(&c->buffers[i]) != 0)
 			return true;
 	return false;
 }
@@ -83,13 +92,13 @@ int bufio_drop_buffers(struct bufio_client *c)
 
 	wait_async_all(c);
 	/* Writing would wait for them. */
-	if (is_any(c, ST_PINS | (c->options.stable_writes ? ST_HOLDS : 0)))
+	if (is_any_pinned(c) || (c->options.stable_writes && is_any_held(c)))
 		return -EBUSY;
 	r = bufio_write_dirty_buffers(c);
 	each_cached(c, 0, UINT64_MAX, visit_forget, NULL);
 	if (r)
 		return r;
-	return is_any(c, ST_HOLDS | ST_PINS) ? -EBUSY : 0;
+	return is_any_held(c) || is_any_pinned(c) ? -EBUSY : 0;
 }
 
 static void visit_abandon(struct bufio_buffer *b, uint64_t block, void *context)

@@ -23,12 +23,22 @@ static void move_begin(struct bufio_client *c, struct move *m)
 	pthread_mutex_unlock(&c->move_lock);
 }
 
-static uint64_t nr_movers_locked(const struct bufio_client *c, const struct bufio_buffer *target)
+static int64_t nr_movers_locked(const struct bufio_client *c, const struct bufio_buffer *target)
 {
-	uint64_t n = 0;
+	int64_t n = 0;
 
 	for (const struct move *m = c->moves; m; m = m->next)
 		n += m->target == target;
+	return n;
+}
+
+static int64_t nr_movers(struct bufio_client *c, const struct bufio_buffer *target)
+{
+	int64_t n;
+
+	pthread_mutex_lock(&c->move_lock);
+	n = nr_movers_locked(c, target);
+	pthread_mutex_unlock(&c->move_lock);
 	return n;
 }
 
@@ -45,27 +55,48 @@ static void move_end(struct bufio_client *c, struct move *m)
 	pthread_mutex_unlock(&c->move_lock);
 }
 
+/*
+ * READING, if nobody but movers has the target.  Rule 2 of hold.c: nobody can join the holders, who
+ * are counted first.  Every mover is one of them, so if the movers, counted later, are as many, they
+ * are all.  (The other way round one could leave and another thread come in between.)
+ */
+static bool try_close_door(struct bufio_client *c, struct bufio_buffer *target)
+{
+	const uint64_t others = ST_REF | ST_PINS | ST_WRITING | ST_READING;
+	uint64_t s = atomic_fetch_and(&target->state, ~ST_REF) & ~ST_REF;
+	int64_t nr_holds;
+
+	if (!hold_barrier(c))
+		return false;
+	do {
+		nr_holds = hold_count(target);
+		if ((s & others) || nr_holds != nr_movers(c, target))
+			return false;
+	} while (!atomic_compare_exchange_weak(&target->state, &s, s | ST_READING));
+	return true;
+}
+
 /* Wait until nobody but movers has it; from then on who takes a hold waits for us. */
 static void close_door(struct bufio_client *c, struct bufio_buffer *target)
 {
-	uint64_t s, nr_movers;
+	uint64_t seq = wait_enter(target);
+	bool closed;
 
 	for (;;) {
-		s = atomic_load(&target->state);
-		pthread_mutex_lock(&c->move_lock);
-		nr_movers = nr_movers_locked(c, target);
-		pthread_mutex_unlock(&c->move_lock);
-		if ((s & ST_HOLDS) != nr_movers || (s & (ST_PINS | ST_WRITING | ST_READING)))
-			wait_change(target, s);
-		else if (atomic_compare_exchange_strong(&target->state, &s, s | ST_READING))
-			return;
+		pthread_mutex_lock(&c->leave_lock);
+		closed = try_close_door(c, target);
+		pthread_mutex_unlock(&c->leave_lock);
+		if (closed)
+			break;
+		seq = wait_sleep(target, seq);
 	}
+	wait_leave(target);
 }
 
 /* Give b back; what it has in memory was meant for another block, unless others use it here. */
 static void leave_source(struct bufio_buffer *b, uint64_t block)
 {
-	if (cache_drop(b, block, ST_HOLD))
+	if (cache_drop_held(b, block))
 		pool_put(b);
 	else
 		cache_release(b);
@@ -94,14 +125,14 @@ static int convert(struct bufio_buffer *b, uint64_t block, uint64_t new_block,
 	struct bufio_client *c = b->client;
 	struct bufio_buffer *target;
 
-	if (!cache_drop(b, block, ST_HOLD))
+	if (!cache_drop_held(b, block))
 		return -EAGAIN;
 	memset(b->data, 0, c->options.block_bytes);
 	do {
 		fence_wait(c, new_block);
 		target = cache_find(c, new_block);
 		if (!target)
-			target = cache_insert(b, new_block, ST_NEW, thread_tag());
+			target = cache_insert(b, new_block, ST_NEW, CACHE_HOLD);
 	} while (!target || read_wait(target) != 0);
 	if (target != b)
 		pool_put(b);
@@ -114,7 +145,7 @@ static bool is_shared(const struct bufio_buffer *b)
 {
 	uint64_t s = atomic_load(&b->state);
 
-	return (s & ST_HOLDS) != ST_HOLD || (s & ST_PINS) ||
+	return hold_count(b) != 1 || (s & ST_PINS) ||
 	       ((s & ST_DIRTY) && b->client->options.stable_writes);
 }
 

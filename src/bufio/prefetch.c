@@ -10,7 +10,7 @@
 
 #define NR_RUNS 32u /* submitted together */
 
-/* Adjoining buffers, each held for the transfer. */
+/* Adjoining buffers.  READING keeps each of them where it is. */
 struct prefetch {
 	struct bufio_io io;
 	struct bufio_client *client;
@@ -45,8 +45,8 @@ static void prefetch_done(struct bufio_io *io, int r)
 		if (r1)
 			atomic_fetch_add(&c->stats.read_errors, 1);
 		cache_read_done(b, r1 ? READ_AGAIN : 0);
-		cache_release_tagged(b, TAG_NOBODY);
 	}
+	wait_free_wake(c);
 	free(p);
 	wait_async_end(c);
 }
@@ -128,7 +128,7 @@ static struct bufio_buffer *enter(struct bufio_client *c, uint64_t block, bool *
 		*ret_full = true;
 		return NULL;
 	}
-	b1 = cache_insert(b, block, ST_READING, TAG_NOBODY);
+	b1 = cache_insert(b, block, ST_READING, CACHE_NO_HOLD);
 	if (b1 == b)
 		return b;
 	if (b1)

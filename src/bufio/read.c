@@ -107,7 +107,7 @@ static int enter(struct bufio_client *c, uint64_t block, uint64_t state, enum al
 			return r;
 		if (state == ST_NEW)
 			memset(b->data, 0, c->options.block_bytes);
-		b1 = cache_insert(b, block, state, thread_tag());
+		b1 = cache_insert(b, block, state, CACHE_HOLD);
 		if (b1 != b)
 			pool_put(b);
 		if (b1) {
@@ -117,16 +117,11 @@ static int enter(struct bufio_client *c, uint64_t block, uint64_t state, enum al
 	}
 }
 
-static void count_hit(struct bufio_buffer *b)
-{
-	uint64_t n = atomic_load_explicit(&b->hits, memory_order_relaxed);
-
-	atomic_store_explicit(&b->hits, n + 1, memory_order_relaxed);
-}
-
+/* Written only if it is another one: threads that share a hot buffer leave its line alone. */
 static void note_caller(struct bufio_buffer *b, void *caller)
 {
-	atomic_store_explicit(&b->caller, caller, memory_order_relaxed);
+	if (atomic_load_explicit(&b->caller, memory_order_relaxed) != caller)
+		atomic_store_explicit(&b->caller, caller, memory_order_relaxed);
 }
 
 /* The rest of a read that found nothing in the cache at first, or a buffer being read. */
@@ -144,7 +139,7 @@ static int read_slowly(struct bufio_client *c, uint64_t block, uint16_t ioprio,
 				atomic_fetch_add(&c->stats.misses, 1);
 				cache_read_done(b, read_block(b, block, ioprio));
 			} else {
-				count_hit(b);
+				hold_count_hit(hold_mine(c));
 			}
 		}
 		r = read_wait(b);
@@ -157,15 +152,16 @@ static int read_slowly(struct bufio_client *c, uint64_t block, uint16_t ioprio,
 static inline int read_any(struct bufio_client *c, uint64_t block, uint16_t ioprio, void *caller,
 			   struct bufio_buffer **ret_buffer)
 {
+	struct holder *h = hold_mine(c);
 	struct bufio_buffer *b;
 	int r;
 
 	*ret_buffer = NULL;
 	if (block >= c->nr_blocks)
 		return -ERANGE;
-	b = cache_find_fast(c, block);
+	b = cache_find_fast(c, h, block);
 	if (b)
-		count_hit(b);
+		hold_count_hit(h);
 	if (!b ||
 	    (atomic_load_explicit(&b->state, memory_order_acquire) & (ST_READING | ST_FAILED))) {
 		r = read_slowly(c, block, ioprio, b, &b);
@@ -197,7 +193,7 @@ int read_new(struct bufio_client *c, uint64_t block, enum alloc_wait wait,
 	if (block >= c->nr_blocks)
 		return -ERANGE;
 	do {
-		b = cache_find_fast(c, block);
+		b = cache_find_fast(c, hold_mine(c), block);
 		if (!b) {
 			r = enter(c, block, ST_NEW, wait, &b);
 			if (r < 0)
@@ -236,7 +232,7 @@ int bufio_get(struct bufio_client *c, uint64_t block, struct bufio_buffer **ret_
 		cache_release(b);
 		return s & ST_FAILED ? -ENOENT : -EAGAIN;
 	}
-	count_hit(b);
+	hold_count_hit(hold_mine(c));
 	note_caller(b, __builtin_return_address(0));
 	*ret_buffer = b;
 	return 0;

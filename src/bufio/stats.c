@@ -62,8 +62,7 @@ static void get_buffers(struct bufio_client *c, struct bufio_stats *ret)
 	for (uint32_t i = 0; i < nr; i++) {
 		uint64_t s = atomic_load(&c->buffers[i].state);
 
-		ret->hits += atomic_load_explicit(&c->buffers[i].hits, memory_order_relaxed);
-		ret->nr_held += (s & ST_HOLDS) != 0;
+		ret->nr_held += hold_count(&c->buffers[i]) != 0;
 		ret->nr_pinned += (s & ST_PINS) != 0;
 	}
 	pthread_mutex_lock(&c->pool_lock);
@@ -77,6 +76,7 @@ void bufio_get_stats(const struct bufio_client *c, struct bufio_stats *ret)
 	const struct client_stats *s = &c->stats;
 
 	*ret = (struct bufio_stats){
+		.hits = hold_hits(c),
 		.misses = s->misses,
 		.reads = s->reads,
 		.read_blocks = s->read_blocks,
@@ -197,14 +197,15 @@ uint64_t bufio_report_held(struct bufio_client *c,
 	for (uint32_t i = 0; i < nr; i++) {
 		struct bufio_buffer *b = &c->buffers[i];
 		uint64_t s = atomic_load(&b->state);
+		int64_t nr_holds = hold_count(b);
 		struct bufio_held held;
 
-		if (!(s & (ST_HOLDS | ST_PINS)))
+		if (!nr_holds && !(s & ST_PINS))
 			continue;
 		n++;
 		held = (struct bufio_held){
 			.block = atomic_load(&b->block),
-			.nr_holds = (unsigned)(s & ST_HOLDS),
+			.nr_holds = (unsigned)nr_holds,
 			.nr_pins = (unsigned)((s & ST_PINS) / ST_PIN),
 			.caller = atomic_load_explicit(&b->caller, memory_order_relaxed),
 			.caller_name = name,

@@ -22,6 +22,7 @@ void wait_wake(struct bufio_buffer *b)
 	if (!atomic_load(&w->nr_waiters))
 		return;
 	pthread_mutex_lock(&w->lock);
+	atomic_fetch_add(&w->nr_wakes, 1);
 	pthread_cond_broadcast(&w->wake);
 	pthread_mutex_unlock(&w->lock);
 }
@@ -55,19 +56,21 @@ uint64_t wait_while(struct bufio_buffer *b, uint64_t mask)
 	return s;
 }
 
-static bool is_kept(struct bufio_buffer *b, uint64_t block, uint64_t keepers)
+static bool is_kept(struct bufio_buffer *b, uint64_t block)
 {
 	uint64_t s = atomic_load(&b->state);
 
-	return (s & keepers) && (s & ST_DIRTY) && atomic_load(&b->block) == block;
+	if (!(s & ST_DIRTY) || atomic_load(&b->block) != block)
+		return false;
+	return (s & ST_PINS) || (b->client->options.stable_writes && hold_count(b) != 0);
 }
 
-/* Until the dirty block has none of the keepers: pins, or holds. */
-void wait_while_kept(struct bufio_buffer *b, uint64_t block, uint64_t keepers)
+/* Until nothing keeps the dirty block from being written: no pin, with stable_writes no hold. */
+void wait_while_kept(struct bufio_buffer *b, uint64_t block)
 {
 	struct wait_shard *w = wait_begin(b);
 
-	while (is_kept(b, block, keepers))
+	while (is_kept(b, block))
 		pthread_cond_wait(&w->wake, &w->lock);
 	wait_end(w);
 }
@@ -82,14 +85,33 @@ void wait_write(struct bufio_buffer *b, uint32_t nr_written)
 	wait_end(w);
 }
 
-/* Until the state is another one; REF does not count. */
-void wait_change(struct bufio_buffer *b, uint64_t state)
+/*
+ * For what is not in the state alone: enter, look, sleep for a wake-up since seq, look again, leave.
+ * Returns seq.
+ */
+uint64_t wait_enter(struct bufio_buffer *b)
 {
-	struct wait_shard *w = wait_begin(b);
+	struct wait_shard *w = shard_of(b);
 
-	while (((atomic_load(&b->state) ^ state) & ~ST_REF) == 0)
+	atomic_fetch_add(&w->nr_waiters, 1);
+	return atomic_load(&w->nr_wakes);
+}
+
+uint64_t wait_sleep(struct bufio_buffer *b, uint64_t seq)
+{
+	struct wait_shard *w = shard_of(b);
+
+	pthread_mutex_lock(&w->lock);
+	while (atomic_load(&w->nr_wakes) == seq)
 		pthread_cond_wait(&w->wake, &w->lock);
-	wait_end(w);
+	seq = atomic_load(&w->nr_wakes);
+	pthread_mutex_unlock(&w->lock);
+	return seq;
+}
+
+void wait_leave(struct bufio_buffer *b)
+{
+	atomic_fetch_sub(&shard_of(b)->nr_waiters, 1);
 }
 
 /* Sleep unless a buffer became free since free_seq was seq; the caller counted itself. */

@@ -80,16 +80,9 @@ static bool leave(struct bufio_buffer *b, struct entry *e, uint64_t s)
 	return false;
 }
 
-/* What keeps a dirty buffer from being written. */
-static uint64_t keepers(const struct bufio_client *c)
+static bool is_held_stable(const struct bufio_client *c, const struct bufio_buffer *b)
 {
-	return ST_PINS | (c->options.stable_writes ? ST_HOLDS : 0);
-}
-
-/* Another block's buffer was claimed, which only looked like the entry's. */
-static void claim_undo(struct bufio_client *c, struct bufio_buffer *b)
-{
-	dirty_write_failed(b);
+	return c->options.stable_writes && hold_count(b) != 0;
 }
 
 /* Returns whether the entry's buffer is the caller's to write, *ret_state its state before. */
@@ -102,7 +95,8 @@ static bool claim(struct bufio_client *c, struct entry *e, enum write_wait wait,
 	for (;;) {
 		if (is_settled(b, e, s) || ((s & ST_PINS) && wait == WRITE_WAIT_UNPINNED))
 			return leave(b, e, s);
-		if (!(s & ST_DIRTY) || (s & (ST_WRITING | ST_READING | keepers(c))))
+		if (!(s & ST_DIRTY) || (s & (ST_WRITING | ST_READING | ST_PINS)) ||
+		    is_held_stable(c, b))
 			return false;
 		if (atomic_compare_exchange_weak(&b->state, &s,
 						 (s | ST_WRITING) &
@@ -110,13 +104,13 @@ static bool claim(struct bufio_client *c, struct entry *e, enum write_wait wait,
 			break;
 	}
 	atomic_fetch_sub(&c->nr_dirty, 1);
-	e->done = true;
-	if (atomic_load(&b->block) != e->block) {
-		claim_undo(c, b);
-		return false;
-	}
 	*ret_state = s;
-	return true;
+	e->done = !is_held_stable(c, b);
+	if (e->done && atomic_load(&b->block) == e->block)
+		return true;
+	/* A hold came first; or it is another block's buffer, which only looked like the entry's. */
+	dirty_write_failed(b);
+	return false;
 }
 
 /* Claim the entry and add it to the writer's runs. */
@@ -140,7 +134,7 @@ static void write_entry(struct bufio_client *c, struct write_job *job, struct en
 static void wait_entry(struct bufio_client *c, const struct entry *e)
 {
 	struct bufio_buffer *b = buffer_of(c, e);
-	uint64_t s = atomic_load(&b->state), keep = keepers(c);
+	uint64_t s = atomic_load(&b->state);
 	uint32_t written = atomic_load(&b->nr_written);
 
 	if (s & ST_WRITING) {
@@ -148,16 +142,16 @@ static void wait_entry(struct bufio_client *c, const struct entry *e)
 	} else if (s & ST_READING) {
 		/* A move fills it. */
 		wait_while(b, ST_READING);
-	} else if ((s & keep) && (s & ST_DIRTY)) {
+	} else if ((s & ST_DIRTY) && ((s & ST_PINS) || is_held_stable(c, b))) {
 		/*
 		 * FLUSHWAIT keeps a first pin away once the last is gone, until the write is done;
 		 * that only waits for the device.  A further pin on a pinned buffer is let in:
 		 * its owner may need it to get to the unpin we wait for.
 		 */
-		while ((s & keep) && (s & ST_VALID) &&
+		while ((s & ST_VALID) && ((s & ST_PINS) || is_held_stable(c, b)) &&
 		       !atomic_compare_exchange_weak(&b->state, &s, s | ST_FLUSHWAIT))
 			;
-		wait_while_kept(b, e->block, keep);
+		wait_while_kept(b, e->block);
 	}
 }
 

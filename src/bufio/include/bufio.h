@@ -37,12 +37,17 @@
  * held, pinned or dirty waits until one can be had.  With N threads, each may hold (pins count)
  * up to (limit_bytes / block_bytes - 1) / N buffers while it calls for another one, and none
  * will wait for ever.  If the rule is broken such that every buffer is held by threads that
- * all wait for one, the last of them gets -EDEADLK; this is told by the thread that took a hold,
- * and where a buffer is held by several threads or pinned, it is not told.  If there is nothing
- * to wait for
- * but dirty buffers that the device refuses to take, again and again for some seconds, the call
- * gets -ENOBUFS.
- * A buffer has room for a million holds and 1023 pins at a time.
+ * all wait for one, the last of them gets -EDEADLK; a pinned buffer is taken for one that comes
+ * free.  A hold counts for the thread that took it until it is given back, by whichever thread:
+ * who hands holds to another thread and then asks for a buffer while all are held may get
+ * -EDEADLK, too, although the other thread would have given them back.  (After the first 32
+ * threads that used a client others are counted together, and not told: they wait.)  If there is
+ * nothing to wait for but dirty buffers that the device refuses to take, again and again for some
+ * seconds, the call gets -ENOBUFS.
+ * A buffer has room for 1023 pins at a time, and for 2^31 - 1 holds of a thread.
+ *
+ * A process that forbids itself system calls (seccomp) after bufio_create() must go on allowing
+ * membarrier(2), or nothing leaves the cache any more.
  *
  * The names are those of the Linux kernel's dm-bufio where the call exists there.
  */
@@ -383,7 +388,7 @@ struct bufio_histogram {
 };
 
 struct bufio_stats {
-	uint64_t hits, misses;	     /* of read and get; hits are near, not exact */
+	uint64_t hits, misses;	     /* of read and get */
 	uint64_t reads, read_blocks; /* transfers and blocks; read ahead and extents, too */
 	uint64_t writes, written_blocks, written_bytes;
 	uint64_t read_errors, write_errors;
