@@ -176,6 +176,12 @@ struct fs_new {
 /* create, mkdir, mknod and symlink.  Takes a reference. */
 int fs_make(struct fs *fs, uint64_t dir, const char *name, const struct fs_new *what,
 	    struct fs_attr *ret_attr);
+
+/* A file without a name.  fs_link() may give it one; else it goes with its last reference, of which this takes one. */
+int fs_make_nameless(struct fs *fs, uint64_t dir, const struct fs_new *what,
+		     struct fs_attr *ret_attr);
+
+/* -ENOENT: it lost its last name. */
 int fs_link(struct fs *fs, uint64_t ino, uint64_t dir, const char *name, struct fs_attr *ret_attr);
 int fs_unlink(struct fs *fs, uint64_t dir, const char *name);
 int fs_rmdir(struct fs *fs, uint64_t dir, const char *name);

@@ -42,6 +42,7 @@ struct inode {
 	uint8_t data_format, xattr_bytes;	    /* L */
 	uint8_t tail[INODE_TAIL_BYTES];		    /* L */
 	bool orphan;				    /* L  counted in its group's nr_orphans */
+	bool linkable; /* L  it never had a name, and may get one: make.c */
 	/* L  the transactions that last changed it, and anything but its times */
 	uint64_t meta_seq, data_seq;
 	/* blocks of it that were written in place since it was synced: L exclusive, or shared with sync_lock */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Names and the inodes they stand for: lookup, make, link, unlink, rmdir.  rename.c has the rest, and
+ * Names and the inodes they stand for: lookup, link, unlink, rmdir.  make.c and rename.c have the rest, and rename.c
  * the argument why the locks cannot deadlock.
  *
  * Every change goes the same way:
@@ -15,16 +15,11 @@
  */
 #include "namei.h"
 
-#include "acl.h"
-#include "file.h"
 #include "flags.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
-
-/* The most reserved blocks for a new inode with ACLs and its name. */
-#define MAKE_BLOCKS (DIR_ADD_BLOCKS + 2 * XATTR_CHANGE_BLOCKS)
 
 int names_check_dir(const struct inode *dir, enum names_change change)
 {
@@ -188,9 +183,9 @@ int fs_lookup_child(struct fs *fs, uint64_t ino, struct fs_attr *ret_attr)
 	return 0;
 }
 
-/* make and link */
+/* link */
 
-static int check_name_is_free(struct inode *dir, const char *name)
+int names_check_free(struct inode *dir, const char *name)
 {
 	struct dir_entry e;
 	int r;
@@ -201,168 +196,12 @@ static int check_name_is_free(struct inode *dir, const char *name)
 	return r == -ENOENT ? 0 : r;
 }
 
-static int check_new(const struct fs_new *what)
-{
-	switch (what->mode & S_IFMT) {
-	case S_IFLNK:
-		if (!what->target)
-			return -EINVAL;
-		if (!what->target[0])
-			return -ENOENT;
-		return strlen(what->target) > SYMLINK_MAX ? -ENAMETOOLONG : 0;
-	case S_IFREG:
-	case S_IFDIR:
-	case S_IFCHR:
-	case S_IFBLK:
-	case S_IFIFO:
-	case S_IFSOCK:
-		return 0;
-	default:
-		return -EINVAL;
-	}
-}
-
-/* What is to be made, and what the directory hands down to it. */
-struct making {
-	struct fs_new new;
-	struct acl_inherited acls;
-};
-
-static int inherit(struct inode *dir, const struct fs_new *what, struct making *ret)
-{
-	ret->new = *what;
-	if (dir->mode & S_ISGID) {
-		ret->new.gid = dir->gid;
-		if (S_ISDIR(what->mode))
-			ret->new.mode |= S_ISGID;
-	}
-	return acl_inherit(dir, &ret->new, &ret->acls);
-}
-
-static int fill_new(struct txn *t, struct inode *dir, struct inode *child, const struct making *m)
-{
-	bool is_dir = S_ISDIR(child->mode);
-	int r;
-
-	child->nlink = is_dir ? 2 : 1;
-	child->parent = is_dir ? dir->ino : 0;
-	flags_inherit(dir, child);
-	r = acl_give(t, child, &m->acls);
-	child->ctime = child->btime;
-	if (is_dir)
-		dir_init(child);
-	else if (r == 0 && S_ISLNK(child->mode))
-		r = symlink_store(t, child, m->new.target);
-	return r < 0 ? r : inode_store(t, child);
-}
-
-/* A symlink with half a target is none: let it be a file that has all its blocks within its size. */
-static void give_up_target(struct inode *child)
-{
-	if (!S_ISLNK(child->mode) || child->size)
-		return;
-	child->mode = S_IFREG;
-	child->size = (uint64_t)SYMLINK_BLOCKS << child->fs->geo.block_shift;
-}
-
-/* A new inode that got no name: the put to come frees it, or after a crash the next mount. */
-static void discard_new(struct txn *t, struct inode *child)
-{
-	give_up_target(child);
-	child->nlink = 0;
-	inode_orphan(t, child, 1);
-	inode_store(t, child);
-}
-
-static int make_named(struct txn *t, struct inode *dir, const char *name, struct inode *child,
-		      const struct making *m)
-{
-	int r;
-
-	r = fill_new(t, dir, child, m);
-	if (r == 0)
-		r = dir_add(t, dir, name, child->ino, (child->mode & S_IFMT) >> 12);
-	if (r < 0) {
-		discard_new(t, child);
-		inode_store(t, dir);
-		return r;
-	}
-	if (S_ISDIR(child->mode))
-		dir->nlink++;
-	names_changed(dir, child->btime);
-	return inode_store(t, dir);
-}
-
-/* *ret_child is referenced if it is not NULL, whatever comes back. */
-static int make_locked(struct txn *t, struct inode *dir, const char *name,
-		       const struct fs_new *what, struct fs_attr *ret_attr,
-		       struct inode **ret_child)
-{
-	struct making m;
-	int r;
-
-	r = names_check_dir(dir, NAMES_ADD);
-	if (r == 0)
-		r = check_name_is_free(dir, name);
-	if (r == 0 && S_ISDIR(what->mode) && dir->nlink >= NLINK_MAX)
-		r = -EMLINK;
-	if (r == 0)
-		r = inherit(dir, what, &m);
-	if (r == 0)
-		r = inode_store(t, dir);
-	if (r == 0)
-		r = inode_new(t, dir->ino, &m.new, ret_child);
-	if (r < 0)
-		return r;
-	r = make_named(t, dir, name, *ret_child, &m);
-	if (r == 0)
-		inode_attr(*ret_child, ret_attr);
-	pthread_rwlock_unlock(&(*ret_child)->lock);
-	return r;
-}
-
-static int make(struct fs *fs, uint64_t dir_ino, const char *name, const struct fs_new *what,
-		struct fs_attr *ret_attr)
-{
-	struct inode *dir, *child = NULL;
-	struct txn t;
-	int r, r2;
-
-	r = inode_get(fs, dir_ino, &dir);
-	if (r < 0)
-		return r;
-	r = names_start(fs, MAKE_BLOCKS + (S_ISLNK(what->mode) ? SYMLINK_BLOCKS : 0), &t);
-	if (r == 0) {
-		pthread_rwlock_wrlock(&dir->lock);
-		r = make_locked(&t, dir, name, what, ret_attr, &child);
-		pthread_rwlock_unlock(&dir->lock);
-		r2 = txn_stop(&t);
-		r = r < 0 ? r : r2;
-	}
-	if (r < 0)
-		inode_put(child);
-	inode_put(dir);
-	return r;
-}
-
-int fs_make(struct fs *fs, uint64_t dir, const char *name, const struct fs_new *what,
-	    struct fs_attr *ret_attr)
-{
-	int r = check_new(what);
-
-	if (r == 0)
-		r = make(fs, dir, name, what, ret_attr);
-	if (r == -ENOSPC && inode_make_room(fs))
-		r = make(fs, dir, name, what, ret_attr);
-	return r;
-}
-
 /* Both are locked. */
 static int link_checked(struct txn *t, struct inode *dir, const char *name, struct inode *child)
 {
 	int r;
 
-	if (child->nlink == 0)
+	if (child->nlink == 0 && !child->linkable)
 		return -ENOENT;
 	if (child->nlink >= NLINK_MAX)
 		return -EMLINK;
@@ -373,14 +212,19 @@ static int link_checked(struct txn *t, struct inode *dir, const char *name, stru
 		r = inode_store(t, child);
 	if (r == 0)
 		r = inode_store(t, dir);
+	if (r == 0 && child->nlink == 0)
+		r = inode_orphan(t, child, -1);
 	if (r < 0)
 		return r;
 	r = dir_add(t, dir, name, child->ino, (child->mode & S_IFMT) >> 12);
 	if (r == 0) {
 		child->nlink++;
+		child->linkable = false;
 		child->ctime = fs_now();
 		names_changed(dir, child->ctime);
 		r = inode_store(t, child);
+	} else if (child->nlink == 0) {
+		inode_orphan(t, child, 1);
 	}
 	inode_store(t, dir);
 	return r;
@@ -393,7 +237,7 @@ static int link_locked(struct txn *t, struct inode *dir, const char *name, struc
 
 	r = names_check_dir(dir, NAMES_ADD);
 	if (r == 0)
-		r = check_name_is_free(dir, name);
+		r = names_check_free(dir, name);
 	if (r < 0)
 		return r;
 	pthread_rwlock_wrlock(&child->lock);

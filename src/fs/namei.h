@@ -2,7 +2,7 @@
 #ifndef FS_NAMEI_H
 #define FS_NAMEI_H
 
-/* What namei.c and rename.c share: rules about a directory and an inode named in it. */
+/* What namei.c, make.c and rename.c share: rules about a directory and an inode named in it. */
 #include "dir.h"
 
 #define NLINK_MAX (UINT32_C(1) << 31)
@@ -24,6 +24,9 @@ int names_check_child(const struct inode *dir, const struct dir_entry *e,
 
 /* May the child lose this name?  -EPERM: chattr +i or +a. */
 int names_check_victim(const struct inode *dir, const struct inode *child);
+
+/* 0; -EEXIST: dir has this name. */
+int names_check_free(struct inode *dir, const char *name);
 
 /*
  * txn_start() for what adds a name.  Few names need all the blocks that they might, most need none: where not so many

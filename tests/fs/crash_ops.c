@@ -44,6 +44,8 @@ const char *const op_names[NR_OPS] = {
 	"punch",
 	"punch_small",
 	"zero",
+	"nameless",
+	"nameless_link",
 	"xattr",
 	"xattr_block",
 	"xattr_blocks",
@@ -103,6 +105,26 @@ int do_fallocate(struct fs *fs, const char *path, int mode, uint64_t offset, uin
 	uint64_t ino = path_ino(fs, path);
 
 	return ino ? fs_fallocate(fs, ino, mode, offset, len) : -ENOENT;
+}
+
+static int make_nameless(struct fs *fs, const char *name)
+{
+	const struct fs_new what = {.mode = S_IFREG | 0644};
+	uint64_t dir = path_ino(fs, "/A");
+	struct fs_attr a, linked;
+	int r;
+
+	r = dir ? fs_make_nameless(fs, dir, &what, &a) : -ENOENT;
+	if (r < 0)
+		return r;
+	r = (int)fs_write(fs, a.ino, 0, "without a name", 14);
+	if (name && r >= 0) {
+		r = fs_link(fs, a.ino, dir, name, &linked);
+		if (r == 0)
+			fs_forget(fs, a.ino, 1);
+	}
+	fs_forget(fs, a.ino, 1);
+	return r < 0 ? r : 0;
 }
 
 /* Some fail after some others: that is a step too. */
@@ -209,6 +231,10 @@ static int run(struct fs *fs, enum op op, char fill)
 		return do_setxattr(fs, "/A/foo", "system.posix_acl_access", acl, sizeof(acl));
 	case ACL_OF_DIR:
 		return do_setxattr(fs, "/A", "system.posix_acl_default", acl, sizeof(acl));
+	case NAMELESS:
+		return make_nameless(fs, NULL);
+	case NAMELESS_LINK:
+		return make_nameless(fs, "new");
 	default:
 		return -EINVAL;
 	}

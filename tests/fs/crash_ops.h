@@ -41,6 +41,8 @@ enum op {
 	PUNCH,
 	PUNCH_SMALL,
 	ZERO,
+	NAMELESS, /* made, and left for the mount to free */
+	NAMELESS_LINK,
 	XATTR, /* user.new of /A/foo: in its inode, in a block, in blocks of its own */
 	XATTR_BLOCK,
 	XATTR_BLOCKS,	   /* as much as rides in a record */

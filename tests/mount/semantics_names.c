@@ -287,6 +287,59 @@ START_TEST(deep_folders_know_their_path)
 }
 END_TEST
 
+START_TEST(files_without_a_name_can_get_one)
+{
+	int fd = open(".", O_TMPFILE | O_RDWR, 0640), excl;
+	char path[64], data[5];
+	struct stat st;
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, "hello", 5), 5);
+	ck_assert_int_eq(fstat(fd, &st), 0);
+	ck_assert_uint_eq(st.st_nlink, 0);
+	ck_assert_uint_eq(st.st_mode, S_IFREG | 0640);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	close(make_file("taken", 0644));
+	fails_with(EEXIST, linkat(AT_FDCWD, path, AT_FDCWD, "taken", AT_SYMLINK_FOLLOW));
+	ck_assert_int_eq(linkat(AT_FDCWD, path, AT_FDCWD, "named", AT_SYMLINK_FOLLOW), 0);
+	ck_assert_int_eq(linkat(fd, "", AT_FDCWD, "twice", AT_EMPTY_PATH), 0);
+	ck_assert_int_eq(fstat(fd, &st), 0);
+	ck_assert_uint_eq(st.st_nlink, 2);
+	close(fd);
+	fd = open("named", O_RDONLY);
+	ck_assert_int_eq(read(fd, data, 5), 5);
+	ck_assert_mem_eq(data, "hello", 5);
+	close(fd);
+	excl = open(".", O_TMPFILE | O_WRONLY | O_EXCL, 0600);
+	ck_assert_int_ge(excl, 0);
+	fails_with(ENOENT, linkat(excl, "", AT_FDCWD, "never", AT_EMPTY_PATH));
+	close(excl);
+	fd = open("taken", O_RDONLY);
+	ck_assert_int_eq(unlink("taken"), 0);
+	fails_with(ENOENT, linkat(fd, "", AT_FDCWD, "never", AT_EMPTY_PATH));
+	close(fd);
+}
+END_TEST
+
+START_TEST(birth_time_is_when_it_was_made)
+{
+	static const struct timespec old[2] = {{1000, 0}, {1000, 0}};
+	struct statx born, now;
+
+	close(make_file("f", 0644));
+	ck_assert_int_eq(statx(AT_FDCWD, "f", 0, STATX_BTIME | STATX_BASIC_STATS, &born), 0);
+	ck_assert_uint_eq(born.stx_mask & STATX_BTIME, STATX_BTIME);
+	ck_assert_int_gt(born.stx_btime.tv_sec, 1600000000);
+	ck_assert_int_eq(utimensat(AT_FDCWD, "f", old, 0), 0);
+	ck_assert_int_eq(chmod("f", 0600), 0);
+	ck_assert_int_eq(statx(AT_FDCWD, "f", 0, STATX_BTIME | STATX_BASIC_STATS, &now), 0);
+	ck_assert_int_eq(now.stx_btime.tv_sec, born.stx_btime.tv_sec);
+	ck_assert_uint_eq(now.stx_btime.tv_nsec, born.stx_btime.tv_nsec);
+	ck_assert_int_eq(now.stx_mtime.tv_sec, 1000);
+	ck_assert_uint_eq(now.stx_mode, S_IFREG | 0600);
+}
+END_TEST
+
 TCase *names_case(void)
 {
 	TCase *c = tcase_create("names");
@@ -302,5 +355,7 @@ TCase *names_case(void)
 	tcase_add_test(c, listing_shows_what_stays_once_while_others_come_and_go);
 	tcase_add_test(c, a_place_in_a_listing_outlives_the_entry);
 	tcase_add_test(c, deep_folders_know_their_path);
+	tcase_add_test(c, files_without_a_name_can_get_one);
+	tcase_add_test(c, birth_time_is_when_it_was_made);
 	return c;
 }
