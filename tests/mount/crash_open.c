@@ -153,7 +153,7 @@ static void empty_dir(const struct job *j)
 
 static unsigned long long ask(struct job *j, struct fs *fs)
 {
-	unsigned long long number;
+	unsigned long long number = 0;
 	FILE *f;
 	int r;
 
