@@ -6,6 +6,7 @@
 #include "fuse_ioctl.h"
 
 #include "fuse_reply.h"
+#include "remount.h"
 
 #include <errno.h>
 #include <linux/capability.h>
@@ -29,6 +30,7 @@ struct call {
 		struct fsxattr xattr;
 		struct fstrim_range range;
 		char label[FSLABEL_MAX];
+		char options[MOUNT_OPTIONS_MAX];
 	} out;
 };
 
@@ -166,6 +168,13 @@ static int set_label(struct call *c)
 	return fs_set_label(c->front->fs, label);
 }
 
+static int get_options(struct call *c)
+{
+	memset(c->out.options, 0, sizeof(c->out.options));
+	strncpy(c->out.options, c->front->options, sizeof(c->out.options) - 1);
+	return sizeof(c->out.options);
+}
+
 static bool is_interrupted(void *context)
 {
 	return fuse_req_interrupted(context);
@@ -224,6 +233,7 @@ static const struct {
 	{FS_IOC_SETFSLABEL, FSLABEL_MAX, set_label},
 	{FITRIM, sizeof(struct fstrim_range), trim},
 	{IOC_SHUTDOWN, 0, shut_down},
+	{BUFS_IOC_OPTIONS, 0, get_options},
 };
 
 void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fuse_file_info *fi,

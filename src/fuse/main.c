@@ -7,6 +7,7 @@
 #include "fsck.h"
 #include "lead.h"
 #include "options.h"
+#include "remount.h"
 #include "session.h"
 #include "common.h"
 
@@ -328,6 +329,8 @@ int main(int argc, char **argv)
 
 	if (!strncmp(program, "umount.", 7))
 		return unmount(argc, argv);
+	if (remount_asked(argc, argv))
+		return remount(argc, argv);
 	m.o.helper = !strncmp(program, "mount.", 6);
 	r = options_parse(&m.o, argc, argv);
 	if (r < 0)
@@ -340,6 +343,7 @@ int main(int argc, char **argv)
 		return 0;
 	m.front.ready = ready;
 	m.front.no_xattr = m.o.no_xattr;
+	m.front.options = m.o.given;
 	m.front.ready_context = &m;
 	openlog("bufs", LOG_PID, LOG_DAEMON);
 	if (!m.o.foreground) {

@@ -178,10 +178,6 @@ static bool take_one(struct options *o, char *name)
 		*value++ = '\0';
 	if (value && in(not_for_us, name))
 		return true;
-	if (!strcmp(name, "remount")) {
-		fprintf(stderr, "bufs: remount is not possible: unmount and mount again\n");
-		return false;
-	}
 	r = take_value(o, name, value);
 	if (r == 1 || (r < 0 && !value && take_flag(o, name)))
 		return true;
@@ -190,6 +186,13 @@ static bool take_one(struct options *o, char *name)
 	else
 		fprintf(stderr, "bufs: unknown option '%s'\n", name);
 	return false;
+}
+
+static void keep_list(struct options *o, const char *list)
+{
+	size_t used = strlen(o->given);
+
+	snprintf(o->given + used, sizeof(o->given) - used, "%s,", list);
 }
 
 static bool take_list(struct options *o, char *list)
@@ -207,6 +210,7 @@ static int take_option(struct options *o, int option)
 {
 	switch (option) {
 	case 'o':
+		keep_list(o, optarg);
 		return take_list(o, optarg) ? -1 : 1;
 	case 'r':
 		o->fs.read_only = true;

@@ -13,6 +13,7 @@ struct options {
 	uint64_t offset, sizelimit;
 	bool foreground, debug, fake, allow_root, allow_other, helper, no_xattr;
 	char kernel[512]; /* for the mount: ",nosuid,nodev" */
+	char given[1024]; /* all of them, as far as they fit, with a comma behind each list */
 };
 
 /*

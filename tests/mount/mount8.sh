@@ -50,11 +50,42 @@ refused 32 "holds no bufs" t mount -t fuse.bufs "$BIN/src/fuse/bufs" "$mnt"
 t mount -f -t fuse.bufs "$img" "$mnt" || die "mount -f"
 [ -z "$(options)" ] || die "mount -f has mounted"
 t mount -t fuse.bufs "$img" "$mnt" || die mount
-refused 1 "remount" t mount -o remount,ro "$mnt"
 refused 32 "already mounted" t mount -t fuse.bufs "$img" "$mnt"
 exec 9<"$mnt"
 refused 32 "mnt: is in use" t umount "$mnt"
 exec 9<&-
+t umount "$mnt" || die umount
+
+# remount: what the kernel does by itself is done, all else must be as it is
+t mount -t fuse.bufs -o nosuid,commit=3 "$img" "$mnt" || die mount
+echo old >"$mnt/file"
+exec 9>>"$mnt/file"
+refused 32 "files are open for writing" t mount -o remount,ro "$mnt"
+exec 9>&-
+options | grep -q "rw,nosuid" || die "a refused remount: $(options)"
+t mount -o remount,ro "$mnt" || die "remount,ro"
+options | grep -q "ro,nosuid" || die "remount,ro: $(options)"
+refused 1 "Read-only" touch "$mnt/file"
+t mount -o remount,rw "$mnt" || die "remount,rw"
+echo new >"$mnt/file" || die "not writable after remount,rw"
+options | grep -q "rw,nosuid" || die "remount,rw: $(options)"
+t mount -o remount,nodev,suid,commit=3,x-a=b,nofail "$mnt" || die "remount,nodev,suid"
+options | grep -q "rw,nodev" || die "remount,nodev,suid: $(options)"
+for o in commit=1 noatime strictatime sync dirsync nonsense cache=1M errors=panic; do
+	refused 32 "'$o' cannot be changed" t mount -o "remount,$o,ro" "$mnt"
+	options | grep -q "rw,nodev" || die "a refused remount of $o: $(options)"
+done
+refused 32 "no bufs filesystem is mounted there" t mount -t fuse.bufs -o remount,ro "$img" "$top"
+# read-only means durable, too
+t mount -o remount,ro "$mnt" || die "remount,ro"
+kill -9 "$(daemon_of "$img")" || die kill
+t umount "$mnt" || die "umount after the daemon's death"
+wait_free "$img"
+t mount -t fuse.bufs -o ro,noatime "$img" "$mnt" || die "mount -o ro"
+[ "$(cat "$mnt/file")" = new ] || die "remount,ro loses data: $(cat "$mnt/file")"
+refused 32 "was mounted read-only" t mount -o remount,rw "$mnt"
+t mount -o remount,noatime,nosuid "$mnt" || die "remount of what is mounted ro"
+options | grep -q "ro,nosuid,noatime" || die "remount of what is mounted ro: $(options)"
 t umount "$mnt" || die umount
 
 # a device, by its own type too
