@@ -5,6 +5,9 @@
 [ -n "${INSIDE:-}" ] || INSIDE=1 exec unshare -m --propagation private sh "$0"
 . "$(dirname "$0")/lib.sh"
 
+# what others have mounted came along into this namespace, and umount -a would wait for their daemons
+umount -i -l -a -t fuse.bufs,fuseblk.bufs 2>/dev/null
+
 # an installation, seen at its place in this mount namespace only
 DESTDIR=$top/dest meson install -C "$BIN" --no-rebuild --quiet || die install
 for d in usr/bin usr/sbin usr/local/bin usr/local/sbin; do
