@@ -123,8 +123,13 @@ unmount_fs() {
 	cd /
 	[ "$1" != bufs ] || note_memory
 	umount "$top/mnt" || return 1
-	[ "$1" != passthrough ] || umount "$top/lower" || return 1
 	i=0
+	# its daemon may go on for a while after the unmount
+	until [ "$1" != passthrough ] || umount "$top/lower" 2>/dev/null; do
+		i=$((i + 1))
+		[ $i -lt 600 ] || return 1
+		sleep 0.1
+	done
 	while [ -n "$(daemon_pid)" ]; do
 		i=$((i + 1))
 		[ $i -lt 600 ] || return 1

@@ -71,7 +71,7 @@ static bool words_are_good(int nr, char **words)
 static int show(struct image *im, const struct topic *t, const char *argument,
 		struct json_object **ret)
 {
-	uint64_t number;
+	uint64_t number = 0;
 
 	if (t->plain)
 		return t->plain(im, ret);
