@@ -15,6 +15,7 @@
 #include "dir_parts.h"
 
 #include "balloc.h"
+#include "meta.h"
 
 #include <errno.h>
 #include <string.h>
@@ -22,6 +23,9 @@
 /* Blocks looked at, and steps of freeing, by the removal that finds the directory's end empty. */
 #define SHRINK_MAX_BLOCKS 8u
 #define SHRINK_MAX_STEPS  4u
+
+/* Blocks read at once when it is listed. */
+#define DIR_AHEAD 32u
 
 /* An entry, or a gap, where it is held; b NULL: inline. */
 struct dir_place {
@@ -470,6 +474,15 @@ static int iterate_area(const struct inode *dir, const struct dir_place *p, uint
 	return 0;
 }
 
+/* Reads the blocks ahead that adjoin on the device.  An error comes again where the block is needed. */
+static void read_ahead(struct inode *dir, uint64_t block)
+{
+	struct mapping m;
+
+	if (bmap_lookup(dir, block, DIR_AHEAD, &m) == 0 && m.physical)
+		meta_read_ahead(dir->fs, m.physical, m.physical, m.count);
+}
+
 int dir_iterate(struct inode *dir, uint64_t from, fs_fill *fill, void *context)
 {
 	uint64_t nr_blocks = dir_is_inline(dir) ? 1 : dir_nr_blocks(dir);
@@ -478,6 +491,8 @@ int dir_iterate(struct inode *dir, uint64_t from, fs_fill *fill, void *context)
 	int r = 0;
 
 	for (; block < nr_blocks && r == 0; block++) {
+		if (nr_blocks > 1)
+			read_ahead(dir, block);
 		r = place_open(dir, block, &p);
 		if (r < 0)
 			return r;

@@ -14,6 +14,9 @@
 /* How many groups a new directory below the root may choose from. */
 #define MAX_CANDIDATES 64u
 
+/* Blocks of the inode table that are read at once. */
+#define TABLE_AHEAD 32u
+
 /* The group's lock is held.  Behind the mark no inode can be in use. */
 static int check_bitmap(const struct fs *fs, const void *data)
 {
@@ -329,6 +332,17 @@ int ialloc_in_use(struct fs *fs, uint64_t ino)
 	return r;
 }
 
+/* The inodes of a directory's files are neighbours, and who looks at one mostly looks at the next. */
+static void read_table_ahead(struct fs *fs, uint64_t ino, uint32_t mark)
+{
+	const struct geometry *g = &fs->geo;
+	uint64_t block = geo_inode_block(g, ino);
+	uint32_t index = geo_index_of_ino(g, ino) / g->inodes_per_block;
+	uint32_t first = index - index % TABLE_AHEAD, nr = mark / g->inodes_per_block - first;
+
+	meta_read_ahead(fs, block, block - (index - first), nr < TABLE_AHEAD ? nr : TABLE_AHEAD);
+}
+
 int ialloc_table_block(struct fs *fs, uint64_t ino, struct bufio_buffer **ret_b)
 {
 	const struct geometry *g = &fs->geo;
@@ -343,5 +357,6 @@ int ialloc_table_block(struct fs *fs, uint64_t ino, struct bufio_buffer **ret_b)
 	pthread_mutex_unlock(&fs->groups[group].lock);
 	if (geo_index_of_ino(g, ino) >= mark)
 		return -ENOENT;
+	read_table_ahead(fs, ino, mark);
 	return meta_read(fs, geo_inode_block(g, ino), META_ITABLE, group, NULL, ret_b);
 }

@@ -157,6 +157,20 @@ int meta_read(struct fs *fs, uint64_t block, enum meta_kind kind, uint64_t owner
 	return 0;
 }
 
+void meta_read_ahead(struct fs *fs, uint64_t block, uint64_t first, uint64_t nr)
+{
+	uint64_t end = fs->geo.nr_blocks;
+	struct bufio_buffer *b;
+	int r;
+
+	r = bufio_get(fs->bufio, block, &b);
+	if (r == 0)
+		bufio_release(b);
+	/* what fails here fails again where it is needed */
+	else if (r == -ENOENT && first < end)
+		bufio_prefetch(fs->bufio, first, nr < end - first ? nr : end - first);
+}
+
 int meta_new(struct fs *fs, uint64_t block, enum meta_kind kind, uint64_t owner,
 	     struct bufio_buffer **ret_b)
 {

@@ -36,6 +36,12 @@ int meta_read(struct fs *fs, uint64_t block, enum meta_kind kind, uint64_t owner
 	      struct bufio_buffer **ret_b);
 
 /*
+ * A hint that [first, first + nr) will be read, block of it first: begin to read them in one transfer, unless block
+ * is cached already.  What lies past the device's end is left out.  Does not wait.
+ */
+void meta_read_ahead(struct fs *fs, uint64_t block, uint64_t first, uint64_t nr);
+
+/*
  * Hold a block that was just allocated, zero but for its head.  Not yet dirty: the caller
  * goes on with txn_modify().  META_DATA and META_ITABLE give a block of zeroes.
  */

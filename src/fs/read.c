@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Reading a file.  Runs of whole blocks go from the device to the reader past the cache, which
- * the kernel keeps in front of us anyway; single blocks and parts go through it.  Calls bmap,
+ * the kernel keeps in front of us anyway; single blocks and parts go through it, and so do small files.  Calls bmap,
  * inode and bufio.
  */
 #include "file.h"
+#include "meta.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -13,6 +14,10 @@
 
 /* Fewer whole blocks than this go through the cache. */
 #define DIRECT_MIN_BLOCKS 2
+
+/* Small files that were written one after the other adjoin, and are often read so: then many come with one transfer. */
+#define SMALL_BYTES	  (64u * 1024)
+#define SMALL_AHEAD_BYTES (128u * 1024)
 
 static int read_part(struct fs *fs, uint64_t block, unsigned from, unsigned bytes, uint8_t *data)
 {
@@ -28,16 +33,21 @@ static int read_part(struct fs *fs, uint64_t block, unsigned from, unsigned byte
 }
 
 /* Read bytes that adjoin on the device, from byte `from` of block on. */
-static int read_run(struct fs *fs, uint64_t block, unsigned from, size_t bytes, uint8_t *data)
+static int read_run(struct inode *inode, uint64_t block, unsigned from, size_t bytes, uint8_t *data)
 {
-	const struct geometry *g = &fs->geo;
+	const struct geometry *g = &inode->fs->geo;
+	struct fs *fs = inode->fs;
+	bool small = inode->size <= SMALL_BYTES;
 	int r = 0;
+
+	if (small)
+		meta_read_ahead(fs, block, block, SMALL_AHEAD_BYTES >> g->block_shift);
 
 	while (bytes && r == 0) {
 		size_t whole = from ? 0 : bytes >> g->block_shift;
 		size_t part = g->block_bytes - from;
 
-		if (whole >= DIRECT_MIN_BLOCKS) {
+		if (whole >= DIRECT_MIN_BLOCKS && !small) {
 			struct iovec iov = {data, part = whole << g->block_shift};
 
 			r = bufio_read_extent(fs->bufio, block, whole, &iov, 1, NULL, NULL);
@@ -75,7 +85,7 @@ static int read_mapped(struct inode *inode, uint64_t offset, size_t size, uint8_
 		if (!m.physical || m.unwritten)
 			memset(data, 0, bytes);
 		else
-			r = read_run(inode->fs, m.physical, from, bytes, data);
+			r = read_run(inode, m.physical, from, bytes, data);
 		if (r < 0)
 			return r;
 		offset += bytes;
