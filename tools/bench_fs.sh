@@ -5,6 +5,12 @@
 # Called by tools/bench with BUILD set.
 set -u
 export LC_ALL=C
+[ "$(id -u)" = 0 ] || {
+	echo "bench fs: loop devices and mounts need root" >&2
+	exit 1
+}
+# Mounts of our own, that no other namespace made meanwhile keeps.
+[ -n "${BENCH_FS_ALONE-}" ] || BENCH_FS_ALONE=1 exec unshare -m --propagation private sh "$0" "$@"
 usage() {
 	cat >&2 <<-END
 	usage: tools/bench fs [-q] [-r ROUNDS] [-d DIRECTORY] [-o RESULTS] [-s "SYSTEM..."] [GROUP...]
@@ -38,7 +44,6 @@ die() {
 	echo "bench fs: $*" >&2
 	exit 1
 }
-[ "$(id -u)" = 0 ] || die "loop devices and mounts need root"
 here=$(cd "$(dirname "$0")" && pwd)
 PATH=$BUILD/tools:$BUILD/src/fuse:$PATH:/sbin:/usr/sbin
 top=$(mktemp -d "$directory/bench_fs.XXXXXX") || exit 1

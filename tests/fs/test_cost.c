@@ -9,23 +9,41 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "bmap.h"
+#include "inode.h"
 #include "log.h"
 
 static struct bufio_engine *mem, *record;
 static struct fs *fs;
 
-static void setup(void)
+static void mount_again(void)
 {
-	struct mkfs_options m = {.uuid = {5}, .hash_seed = 3};
 	struct fs_options o;
-	struct geometry g;
 
-	ck_assert_int_eq(bufio_engine_mem_create(64 << 20, 512, &mem), 0);
-	ck_assert_int_eq(bufio_engine_record_create(mem, &record), 0);
-	ck_assert_int_eq(mkfs_format(record, &m, &g), 0);
 	fs_options_init(&o);
 	o.commit_ms = 0;
 	ck_assert_int_eq(fs_mount(record, &o, &fs), 0);
+}
+
+static void setup_of(uint64_t size_bytes)
+{
+	struct mkfs_options m = {.uuid = {5}, .hash_seed = 3};
+	struct geometry g;
+
+	ck_assert_int_eq(bufio_engine_mem_create(size_bytes, 512, &mem), 0);
+	ck_assert_int_eq(bufio_engine_record_create(mem, &record), 0);
+	ck_assert_int_eq(mkfs_format(record, &m, &g), 0);
+	mount_again();
+}
+
+static void setup(void)
+{
+	setup_of(64 << 20);
+}
+
+static void setup_large(void)
+{
+	setup_of(512 << 20);
 }
 
 static void teardown(void)
@@ -271,10 +289,116 @@ START_TEST(checkpoints_are_rare)
 }
 END_TEST
 
+#define NR_SMALL 20000u
+
+static bool is_in_log(const struct bufio_record_entry *e)
+{
+	uint64_t block = e->offset_bytes >> fs->geo.block_shift;
+
+	return block >= fs->geo.log_start && block < fs->geo.log_start + fs->geo.log_blocks;
+}
+
+/* Written home: how often, and how much. */
+static unsigned count_home(uint64_t *ret_bytes)
+{
+	unsigned nr = 0;
+
+	*ret_bytes = 0;
+	for (size_t i = 0; i < bufio_engine_record_count(record); i++) {
+		const struct bufio_record_entry *e = bufio_engine_record_get(record, i);
+
+		if (e->kind != BUFIO_RECORD_WRITE || is_in_log(e))
+			continue;
+		nr++;
+		*ret_bytes += e->size_bytes;
+	}
+	return nr;
+}
+
+START_TEST(twenty_thousand_small_files_are_few_large_writes)
+{
+	uint64_t bytes;
+	unsigned nr;
+	char name[16];
+
+	count_from_here();
+	for (unsigned i = 0; i < NR_SMALL; i++) {
+		snprintf(name, sizeof(name), "%u", i);
+		write_at(make(name, S_IFREG | 0600), 0, 4096);
+	}
+	ck_assert_int_eq(fs_sync(fs), 0);
+	nr = count_home(&bytes);
+	ck_assert_uint_ge(bytes, NR_SMALL * 4096);
+	ck_assert_uint_le(nr, 150);
+	ck_assert_uint_ge(bytes / nr, 512 * 1024);
+}
+END_TEST
+
+START_TEST(a_large_file_lies_in_long_extents)
+{
+	const uint64_t size = 384 << 20, least = (64 << 20) / 4096;
+	uint64_t ino = make("large", S_IFREG | 0600), at = 0;
+	struct inode *inode;
+	struct mapping m;
+
+	for (uint64_t offset = 0; offset < size; offset += 1 << 20)
+		write_at(ino, offset, 1 << 20);
+	ck_assert_int_eq(inode_get(fs, ino, &inode), 0);
+	while (at < size / 4096) {
+		ck_assert_int_eq(bmap_next(inode, at, &m), 0);
+		ck_assert_uint_eq(m.logical, at);
+		at += m.count;
+		/* the last one is what is left */
+		ck_assert(m.count >= least || at == size / 4096);
+	}
+	inode_put(inode);
+}
+END_TEST
+
+#define NR_LISTED 1000u
+
+static int look_at(void *context, const struct fs_dirent *d)
+{
+	struct fs_attr a;
+
+	if (strcmp(d->name, ".") != 0 && strcmp(d->name, "..") != 0) {
+		ck_assert_int_eq(fs_lookup_child(fs, d->ino, &a), 0);
+		++*(unsigned *)context;
+	}
+	return 0;
+}
+
+START_TEST(a_cold_listing_reads_each_block_once_and_ahead)
+{
+	uint64_t dir = make("dir", S_IFDIR | 0700), blocks;
+	const struct fs_new what = {.mode = S_IFREG | 0600};
+	struct bufio_record_counts c;
+	struct fs_attr a;
+	unsigned nr = 0;
+	char name[16];
+
+	for (unsigned i = 0; i < NR_LISTED; i++) {
+		snprintf(name, sizeof(name), "file%u", i);
+		ck_assert_int_eq(fs_make(fs, dir, name, &what, &a), 0);
+	}
+	ck_assert_int_eq(fs_getattr(fs, dir, &a), 0);
+	blocks = a.size / 4096 + NR_LISTED / fs->geo.inodes_per_block + 1;
+	ck_assert_int_eq(fs_unmount(fs), 0);
+	mount_again();
+	count_from_here();
+	ck_assert_int_eq(fs_readdir(fs, dir, 0, look_at, &nr), 0);
+	ck_assert_uint_eq(nr, NR_LISTED);
+	bufio_engine_record_counts(record, &c);
+	/* of the inode table what was written, that is some more */
+	ck_assert_uint_le(c.read_bytes / 4096, blocks + 2);
+	ck_assert_uint_le(c.reads, 8);
+}
+END_TEST
+
 int main(void)
 {
-	TCase *tc = tcase_create("cost");
-	TCase *const cases[] = {tc, NULL};
+	TCase *tc = tcase_create("cost"), *large = tcase_create("much");
+	TCase *const cases[] = {tc, large, NULL};
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, append_and_fsync_is_one_write);
@@ -287,5 +411,10 @@ int main(void)
 	tcase_add_test(tc, much_new_data_is_written_flushed_and_committed);
 	tcase_add_test(tc, sixteen_appenders_share_commits);
 	tcase_add_test(tc, checkpoints_are_rare);
+	tcase_add_test(tc, a_cold_listing_reads_each_block_once_and_ahead);
+	tcase_add_checked_fixture(large, setup_large, teardown);
+	tcase_set_timeout(large, 300);
+	tcase_add_test(large, twenty_thousand_small_files_are_few_large_writes);
+	tcase_add_test(large, a_large_file_lies_in_long_extents);
 	return image_run("cost", cases);
 }
