@@ -27,6 +27,23 @@ done
 others=$(nm -D --defined-only "$lib"/libbufio.so.0 | awk '$2 != "A" { print $3 }' | grep -v '^bufio_.*@@LIBBUFIO_0$' || true)
 [ -z "$others" ] || { echo "exported: $others"; exit 1; }
 
+others=$(nm --defined-only --extern-only "$lib"/libbufio.a | awk 'NF == 3 { print $3 }' | grep -v '^bufio_' || true)
+[ -z "$others" ] || { echo "global in libbufio.a: $others"; exit 1; }
+
+# a program that has functions of our private names, with the archive
+names=$(nm --defined-only "$lib"/libbufio.a | awk '$2 == "t" { print $3 }' | grep -E '^(cache|wait|pool|hold|dirty|stats|flush|fence|alloc|writer|writeback|background|read|engine)_[a-z_]+$' | sort -u)
+[ "$(echo "$names" | wc -l)" -gt 30 ] || { echo "too few private names: $names"; exit 1; }
+{
+	echo '#include <bufio.h>'
+	for name in $names; do echo "int $name(void); int $name(void) { return 7; }"; done
+	echo 'int main(int argc, char **argv) { struct bufio_engine *e;'
+	echo 'if (bufio_engine_open(argv[1], NULL, &e)) return 1; bufio_engine_destroy(e); return cache_release() != 7; }'
+} >"$top/clash.c"
+# shellcheck disable=SC2046
+cc -Wno-unused-parameter "$top/clash.c" -o "$top/clash" $(pkg-config --cflags libbufio) "$lib/libbufio.a" -laio -lpthread
+truncate -s 1M "$top/clash.img"
+"$top/clash" "$top/clash.img"
+
 for example in count_blocks page_store; do
 	# shellcheck disable=SC2046
 	cc -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -Wno-unused-parameter \
