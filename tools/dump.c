@@ -15,7 +15,8 @@
 
 static const char usage_text[] =
 	"usage: " PROGRAM " [--json] IMAGE WHAT...\n"
-	"  super | groups | group N | inode N | path /A/B | dir N | extents N | block N | log\n";
+	"  super | groups | group N | inode N | path /A/B | dir N | extents N | xattrs N |\n"
+	"  block N | log\n";
 
 struct topic {
 	const char *name;
@@ -29,7 +30,7 @@ static const struct topic topics[] = {
 	{"log", show_log, NULL, NULL},	   {"group", NULL, show_group, NULL},
 	{"inode", NULL, show_inode, NULL}, {"dir", NULL, show_dir, NULL},
 	{"block", NULL, show_block, NULL}, {"extents", NULL, show_extents, NULL},
-	{"path", NULL, NULL, show_path},
+	{"path", NULL, NULL, show_path},   {"xattrs", NULL, show_xattrs, NULL},
 };
 
 static const struct topic *find_topic(const char *name)

@@ -33,6 +33,7 @@ int show_inode(struct image *im, uint64_t ino, struct json_object **ret);
 int show_path(struct image *im, const char *path, struct json_object **ret);
 int show_dir(struct image *im, uint64_t ino, struct json_object **ret);
 int show_extents(struct image *im, uint64_t ino, struct json_object **ret);
+int show_xattrs(struct image *im, uint64_t ino, struct json_object **ret);
 int show_block(struct image *im, uint64_t block, struct json_object **ret);
 int show_log(struct image *im, struct json_object **ret);
 

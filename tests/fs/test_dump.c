@@ -94,6 +94,11 @@ START_TEST(dump_shows_each_structure)
 	assert_says("name=prealloc");
 	ck_assert_int_eq(run(dump_path, "", "extents 4"), 0);
 	assert_says("logical=138");
+	ck_assert_int_eq(run(dump_path, "", "xattrs 12"), 0);
+	assert_says("name=user.tail bytes=7 value=vvvvvvv\n");
+	assert_says("name=user.second block=");
+	assert_says("name=trusted.external block=");
+	assert_says("bytes=1500 value=wwww");
 	ck_assert_int_eq(run(dump_path, "", "block 1"), 0);
 	assert_says("magic: bGDT\n");
 	ck_assert_int_eq(run(dump_path, "", "log"), 0);
@@ -145,12 +150,16 @@ START_TEST(dump_goes_on_in_damage)
 	craft_poke(&craft, 1, 40, &noise, 1);
 	craft_poke(&craft, craft.block[B_TREE_LEAF], 60, &noise, 1);
 	craft_poke(&craft, geo_inode_block(&craft.geo, 1), 8, &noise, 1);
+	craft_poke(&craft, craft.block[B_VALUE1], 60, &noise, 1);
 	save();
 	ck_assert_int_eq(run(dump_path, "", "super"), 0);
 	assert_says("other_copy_bad: true");
 	ck_assert_int_eq(run(dump_path, "", "groups"), 0);
 	assert_says("corrupt=descriptor block");
 	ck_assert_int_eq(run(dump_path, "", "extents 4"), 0);
+	assert_says("corrupt_parts: 1\n");
+	ck_assert_int_eq(run(dump_path, "", "xattrs 12"), 0);
+	assert_says("bytes=1500 corrupt=value value=www");
 	assert_says("corrupt_parts: 1\n");
 	ck_assert_int_eq(run(dump_path, "", "inode 1"), 0);
 	assert_says("corrupt: checksum\n");
