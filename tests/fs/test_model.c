@@ -4,6 +4,7 @@
 #include "model.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static const unsigned block_bytes[] = {1024, 4096, 65536};
 
@@ -34,6 +35,15 @@ static void remove_all(struct model *m, unsigned dir)
 	}
 }
 
+static void remove_xattrs_of_root(struct model *m)
+{
+	char list[1000];
+	ssize_t n = fs_listxattr(m->fs, INODE_ROOT, list, sizeof(list));
+
+	for (const char *name = list; name < list + n; name += strlen(name) + 1)
+		ck_assert_int_eq(fs_removexattr(m->fs, INODE_ROOT, name), 0);
+}
+
 START_TEST(random_programs_do_what_the_model_does)
 {
 	static struct model m;
@@ -51,6 +61,7 @@ START_TEST(random_programs_do_what_the_model_does)
 		remount(&i, &m);
 	}
 	remove_all(&m, MODEL_ROOT);
+	remove_xattrs_of_root(&m);
 	model_forget(&m);
 	after = image_statfs(&i);
 	ck_assert_uint_eq(after.free_blocks, before.free_blocks);

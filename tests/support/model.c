@@ -333,6 +333,59 @@ static void step_truncate(struct model *m, uint64_t *seed)
 	n->size = size;
 }
 
+static const char *xattr_name(unsigned k)
+{
+	static const char *const names[MODEL_XATTRS] = {"user.a", "user.another", "trusted.t",
+							"security.somewhat longer"};
+
+	return names[k];
+}
+
+/* Set it, or remove it if the new one does not exist. */
+static int rule_xattr(struct model_node *n, unsigned k, const struct model_xattr *new)
+{
+	if (k < 2 && !S_ISREG(n->mode) && !is_dir(n))
+		return -EPERM;
+	if (!new->exists && !n->xattr[k].exists)
+		return -ENODATA;
+	n->xattr[k] = *new;
+	return 0;
+}
+
+static void step_xattr(struct model *m, uint64_t *seed)
+{
+	struct model_node *n = &m->node[draw_node(m, seed)];
+	unsigned k = draw(seed, MODEL_XATTRS);
+	struct model_xattr new = {.exists = draw(seed, 3), .fill = (uint8_t)draw(seed, 256)};
+	uint8_t value[MODEL_XATTR_BYTES];
+	int r;
+
+	new.size = new.exists ? draw(seed, draw(seed, 2) ? 100 : MODEL_XATTR_BYTES) : 0;
+	memset(value, new.fill, new.size);
+	r = rule_xattr(n, k, &new);
+	if (new.exists)
+		ck_assert_int_eq(fs_setxattr(m->fs, n->ino, xattr_name(k), value, new.size, 0), r);
+	else
+		ck_assert_int_eq(fs_removexattr(m->fs, n->ino, xattr_name(k)), r);
+}
+
+static void compare_xattrs(struct model *m, const struct model_node *n)
+{
+	uint8_t value[MODEL_XATTR_BYTES];
+	size_t names = 0;
+
+	for (unsigned k = 0; k < MODEL_XATTRS; k++) {
+		const struct model_xattr *x = &n->xattr[k];
+		ssize_t got = fs_getxattr(m->fs, n->ino, xattr_name(k), value, sizeof(value));
+
+		ck_assert_int_eq(got, x->exists ? (int)x->size : -ENODATA);
+		for (ssize_t i = 0; i < got; i++)
+			ck_assert_uint_eq(value[i], x->fill);
+		names += x->exists ? strlen(xattr_name(k)) + 1 : 0;
+	}
+	ck_assert_int_eq(fs_listxattr(m->fs, n->ino, NULL, 0), (int)names);
+}
+
 static void compare_node(struct model *m, const struct model_node *n)
 {
 	struct fs_attr attr;
@@ -341,6 +394,7 @@ static void compare_node(struct model *m, const struct model_node *n)
 	ck_assert_int_eq(fs_getattr(m->fs, n->ino, &attr), 0);
 	ck_assert_uint_eq(attr.mode, n->mode);
 	ck_assert_uint_eq(attr.nlink, n->nlink);
+	compare_xattrs(m, n);
 	if (is_dir(n))
 		return;
 	ck_assert_uint_eq(attr.size, n->size);
@@ -370,8 +424,8 @@ static void step_forget(struct model *m, uint64_t *seed)
 void model_step(struct model *m, uint64_t *seed)
 {
 	static void (*const steps[])(struct model *, uint64_t *) = {
-		step_make,   step_make,	  step_link,  step_remove,   step_remove,
-		step_rename, step_rename, step_write, step_truncate, step_forget,
+		step_make,   step_make,	 step_link,	step_remove, step_remove, step_rename,
+		step_rename, step_write, step_truncate, step_forget, step_xattr,  step_xattr,
 	};
 
 	steps[draw(seed, sizeof(steps) / sizeof(steps[0]))](m, seed);

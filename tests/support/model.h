@@ -16,6 +16,15 @@
 #define MODEL_BYTES 9000
 #define MODEL_ROOT  1u
 
+#define MODEL_XATTRS	  4
+#define MODEL_XATTR_BYTES 5000
+
+struct model_xattr {
+	bool exists;
+	unsigned size;
+	uint8_t fill; /* all of it */
+};
+
 struct model_node {
 	uint32_t mode;		     /* 0: there is no such node */
 	unsigned nlink;		     /* 0: without a name, but referenced */
@@ -24,6 +33,7 @@ struct model_node {
 	unsigned child[MODEL_NAMES]; /* by name; 0: none */
 	uint64_t ino;		     /* in the filesystem; the model holds one reference */
 	uint64_t size;
+	struct model_xattr xattr[MODEL_XATTRS];
 	uint8_t data[MODEL_BYTES]; /* of a file or symlink; zero from size on */
 };
 
