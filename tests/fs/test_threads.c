@@ -49,7 +49,7 @@ static const char *draw_name(struct worker *w)
 static void expect(struct worker *w, const char *what, long r)
 {
 	static const int may_be[] = {-ENOENT, -EEXIST, -ENOTDIR, -EISDIR, -ENOTEMPTY,
-				     -ESTALE, -EINVAL, -EPERM,	 -ENOSPC};
+				     -ESTALE, -EINVAL, -EPERM,	 -ENOSPC, -ENODATA};
 
 	if (r >= 0 || w->wrong)
 		return;
@@ -164,6 +164,34 @@ static void step_contents(struct worker *w)
 	}
 }
 
+/* A value is all one byte, so half of one would be seen. */
+static void step_xattr(struct worker *w)
+{
+	static const unsigned sizes[] = {20, 60, 500, 3000, 12000};
+	const char *name = draw(w, 2) ? "trusted.a" : "trusted.b";
+	uint64_t ino = draw(w, 4) ? draw_file(w) : draw_dir(w);
+	char value[12000], list[100];
+	ssize_t n;
+
+	switch (draw(w, 4)) {
+	case 0:
+		expect(w, "removexattr", fs_removexattr(i.fs, ino, name));
+		break;
+	case 1:
+		n = fs_getxattr(i.fs, ino, name, value, sizeof(value));
+		expect(w, "getxattr", n);
+		if (n > 1 && memcmp(value, value + 1, (size_t)n - 1) != 0)
+			w->wrong = "half a value";
+		break;
+	case 2:
+		expect(w, "listxattr", fs_listxattr(i.fs, ino, list, sizeof(list)));
+		break;
+	default:
+		memset(value, 'a' + (int)draw(w, 26), sizeof(value));
+		expect(w, "setxattr", fs_setxattr(i.fs, ino, name, value, sizes[draw(w, 5)], 0));
+	}
+}
+
 static int count_entry(void *context, const struct fs_dirent *e)
 {
 	struct worker *w = context;
@@ -214,8 +242,8 @@ static void step_look(struct worker *w)
 static void *work(void *context)
 {
 	static void (*const steps[])(struct worker *) = {
-		step_make,   step_make,	  step_lookup, step_lookup,   step_link,
-		step_remove, step_rename, step_rename, step_contents, step_look,
+		step_make,   step_make,	  step_lookup,	 step_lookup, step_link,  step_remove,
+		step_rename, step_rename, step_contents, step_look,   step_xattr,
 	};
 	struct worker *w = context;
 
