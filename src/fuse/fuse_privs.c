@@ -56,10 +56,11 @@ int privs_mask(fuse_req_t req, fuse_ino_t ino, unsigned *ret_mask)
 	*ret_mask = 0;
 	if (r < 0)
 		return r;
-	if (S_ISREG(a.mode) && a.mode & (S_ISUID | S_ISGID))
+	if (!S_ISDIR(a.mode) && a.mode & (S_ISUID | S_ISGID))
 		*ret_mask = FS_SET_KILL_PRIVS;
 	/* without execution by the group it meant mandatory locks once: that stays for the members */
-	if (*ret_mask && (a.mode & (S_ISGID | S_IXGRP)) == S_ISGID && !is_in_group(req, a.gid))
+	if (*ret_mask && (a.mode & (S_ISGID | S_IXGRP)) == S_ISGID && !is_in_group(req, a.gid) &&
+	    !caller_has(req, CAP_FSETID))
 		*ret_mask |= FS_SET_KILL_SGID;
 	return 0;
 }

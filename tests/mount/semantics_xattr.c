@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -282,11 +283,32 @@ START_TEST(a_new_owner_clears_set_id_bits_also_by_root)
 	ck_assert_int_eq(chmod("file", 06767), 0);
 	ck_assert_int_eq(chown("file", -1, USER_B), 0);
 	ck_assert_uint_eq(mode_of("file"), 02767);
+	ck_assert_int_eq(chmod("file", 06767), 0);
+	ck_assert_int_eq(chown("file", -1, USER_A), 0);
+	ck_assert_uint_eq(mode_of("file"), 02767);
 	/* what they mean to a folder stays */
 	ck_assert_int_eq(mkdir("dir", 0), 0);
 	ck_assert_int_eq(chmod("dir", 06777), 0);
 	ck_assert_int_eq(chown("dir", USER_A, USER_A), 0);
 	ck_assert_uint_eq(mode_of("dir"), 06777);
+}
+END_TEST
+
+/* By its owner, who is of both groups. */
+START_TEST(a_new_group_clears_set_id_bits_of_any_node)
+{
+	static const mode_t types[] = {S_IFREG, S_IFIFO, S_IFCHR, S_IFBLK, S_IFSOCK};
+	static const gid_t groups[] = {USER_A, USER_B};
+
+	ck_assert_int_eq(mknod("node", types[_i], 0), 0);
+	give("node", USER_A, 06555);
+	if (fork() == 0) {
+		if (setgroups(2, groups) < 0 || setgid(USER_A) < 0 || setuid(USER_A) < 0)
+			_exit(2);
+		_exit(chown("node", -1, USER_B) != 0);
+	}
+	wait_good();
+	ck_assert_uint_eq(mode_of("node"), 0555);
 }
 END_TEST
 
@@ -323,6 +345,7 @@ TCase *xattr_case(void)
 	tcase_add_test(c, setgid_goes_where_the_owner_is_not_of_the_group);
 	tcase_add_loop_test(c, a_change_by_another_user_clears_set_id_bits, 0, 4 * NR_SET_IDS);
 	tcase_add_test(c, a_new_owner_clears_set_id_bits_also_by_root);
+	tcase_add_loop_test(c, a_new_group_clears_set_id_bits_of_any_node, 0, 5);
 	tcase_add_test(c, capabilities_go_with_any_change);
 	return c;
 }
