@@ -68,6 +68,23 @@ costs "STATFS" find dir
 costs "FSYNC" dd if=/dev/zero of=dir/a bs=4k count=0 conv=notrunc,fsync status=none
 head -c 1048576 /dev/zero >"$top/million"
 costs "LOOKUP MKNOD WRITE" dd if="$top/million" of=large bs=1M count=1 status=none
+i=0
+mkdir thousand
+while [ $i -lt 1000 ]; do
+	: >"thousand/$i" || die "thousand"
+	i=$((i + 1))
+done
+cd /
+leave "$img"
+
+# what the kernel has not seen yet: a listing, and a large file
+begin -o noxattr
+requests >"$top/before"
+ls -l thousand >"$top/out" || die "ls -l"
+[ "$(grep -c '^-' "$top/out")" = 1000 ] || die "ls -l shows less"
+requests >"$top/after"
+nr=$(($(wc -l <"$top/after") - $(wc -l <"$top/before")))
+[ $nr -le 20 ] || die "ls -l of 1,000 files costs $nr requests"
 cd /
 leave "$img"
 
@@ -95,4 +112,15 @@ t bufs "$img" "$mnt" || die mount
 bdi=/sys/class/bdi/$(stat -c %Hd:%Ld "$mnt")
 [ ! -w "$bdi/read_ahead_kb" ] || [ "$(cat "$bdi/read_ahead_kb")" = 1024 ] || die "read-ahead: $(cat "$bdi/read_ahead_kb")"
 cmp "$mnt/large" "$top/million" || die "read"
+dd if=/dev/zero of="$mnt/larger" bs=1M count=16 status=none
+leave "$img"
+begin
+deep=
+[ ! -w "/sys/class/bdi/$(stat -c %Hd:%Ld .)/read_ahead_kb" ] || deep=1
+[ -z "$deep" ] || echo 1024 >"/sys/class/bdi/$(stat -c %Hd:%Ld .)/read_ahead_kb"
+cmp larger /dev/zero 2>"$top/err"
+grep -q "EOF on larger" "$top/err" || die "cmp: $(cat "$top/err")"
+nr=$(requests | grep -cx READ)
+[ -z "$deep" ] || [ "$nr" -le 20 ] || die "reading 16 MiB costs $nr requests"
+cd /
 leave "$img"
