@@ -143,20 +143,40 @@ bool mounted_source(const char *dir, char *ret_source, size_t size)
 	return find_mount(NULL, dir, ret_source, size);
 }
 
-/* There is no flock() with a limit of time; a daemon that ends takes a moment to write its data. */
-static int lock(int fd, bool write, enum image_use use, const char *path)
+/*
+ * Two locks: flock() for the file, exclusively only by who writes all of it, and one for the range.  So parts exclude
+ * each other where they overlap, and what takes the whole excludes every part, also programs that know flock() alone.
+ */
+static int try_lock(int fd, bool write, const struct image_range *part)
 {
-	const int polls = use == IMAGE_TOOL ? TOOL_POLLS : MOUNT_POLLS;
+	struct flock range = {.l_type = write ? F_WRLCK : F_RDLCK, .l_whence = SEEK_SET};
+
+	if (part) {
+		range.l_start = (off_t)part->offset_bytes;
+		range.l_len = (off_t)part->size_bytes;
+	}
+	if (flock(fd, (write && !part ? LOCK_EX : LOCK_SH) | LOCK_NB) < 0)
+		return -errno;
+	if (fcntl(fd, F_OFD_SETLK, &range) == 0)
+		return 0;
+	return errno == EACCES ? -EAGAIN : -errno;
+}
+
+/* There is no flock() with a limit of time; a daemon that ends takes a moment to write its data. */
+static int lock(int fd, bool write, enum image_use use, const char *path,
+		const struct image_range *part)
+{
+	const int polls = use == IMAGE_TOOL || part ? TOOL_POLLS : MOUNT_POLLS;
 	const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
 	char dir[PATH_MAX];
-	int i;
+	int i, r;
 
 	for (i = 0; i < polls; i++) {
-		if (flock(fd, (write ? LOCK_EX : LOCK_SH) | LOCK_NB) == 0)
-			return 0;
-		if (errno != EWOULDBLOCK)
-			return -errno;
-		if (mounted_at(path, dir, sizeof(dir)))
+		r = try_lock(fd, write, part);
+		if (r != -EAGAIN)
+			return r;
+		/* what is mounted of it need not be this part */
+		if (!part && mounted_at(path, dir, sizeof(dir)))
 			return -EBUSY;
 		nanosleep(&pause, NULL);
 	}
@@ -186,9 +206,9 @@ static int lock_backing(const struct stat *st, bool write, enum image_use use, i
 
 	if (!backing_path(st, path, sizeof(path)))
 		return 0;
-	*ret_fd = open(path, O_RDONLY | O_CLOEXEC);
+	*ret_fd = open(path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC);
 	/* deleted, or of another namespace: nobody can mount it by its name */
-	return *ret_fd < 0 ? 0 : lock(*ret_fd, write, use, path);
+	return *ret_fd < 0 ? 0 : lock(*ret_fd, write, use, path, NULL);
 }
 
 static int open_image(const char *path, bool write, int *ret_fd)
@@ -207,7 +227,8 @@ static int open_image(const char *path, bool write, int *ret_fd)
 	return -EROFS;
 }
 
-int image_claim(const char *path, bool write, enum image_use use, struct image_lock *ret_lock)
+int image_claim(const char *path, bool write, enum image_use use, const struct image_range *part,
+		struct image_lock *ret_lock)
 {
 	struct image_lock l = {.fd = -1, .device_fd = -1, .backing_fd = -1};
 	struct stat st;
@@ -220,7 +241,7 @@ int image_claim(const char *path, bool write, enum image_use use, struct image_l
 	if (r == 0 && !S_ISBLK(st.st_mode) && !S_ISREG(st.st_mode))
 		r = -ENOTBLK;
 	if (r == 0)
-		r = lock(l.fd, write, use, path);
+		r = lock(l.fd, write, use, path, part);
 	if (r == 0 && S_ISBLK(st.st_mode))
 		r = lock_backing(&st, write, use, &l.backing_fd);
 	if (r == 0 && S_ISBLK(st.st_mode) && (write || use == IMAGE_MOUNT))

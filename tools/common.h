@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum image_use {
 	IMAGE_TOOL, /* has a block device to itself also as far as the kernel is asked; waits 5 s */
@@ -14,13 +15,19 @@ struct image_lock {
 	int fd, device_fd, backing_fd;
 };
 
+/* A part of it, with a filesystem of its own. */
+struct image_range {
+	uint64_t offset_bytes, size_bytes; /* size 0: to the end */
+};
+
 /*
  * Claim an image or block device, and the file behind a loop device: exclusively if it is to be
  * written, else shared with other readers.  Lasts until image_release().  Waits a while, unless it is
- * mounted: the daemon of a mount that is gone may still be writing.  -EBUSY: another has it;
+ * mounted: the daemon of a mount that is gone may still be writing.  part: NULL for all of it.  -EBUSY: another has it;
  * -EROFS: it can be read, but not written; -ENOTBLK: it is neither; or open(2)'s error.
  */
-int image_claim(const char *path, bool write, enum image_use use, struct image_lock *ret_lock);
+int image_claim(const char *path, bool write, enum image_use use, const struct image_range *part,
+		struct image_lock *ret_lock);
 void image_release(const struct image_lock *lock);
 
 /*

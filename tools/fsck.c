@@ -259,7 +259,7 @@ static int check(struct fsck *f, struct bufio_engine *e)
 static int claim(const struct fsck *f, struct image_lock *ret_lock)
 {
 	bool write = f->options.mode != CHECK_REPORT;
-	int r = image_claim(f->path, write, IMAGE_TOOL, ret_lock);
+	int r = image_claim(f->path, write, IMAGE_TOOL, NULL, ret_lock);
 
 	if (r != -EBUSY || write)
 		return r;

@@ -364,7 +364,7 @@ static int run(struct mkfs *m)
 		return dry_run(m);
 	if (refuse_mounted(m) || create_file(m))
 		return 1;
-	r = image_claim(m->path, true, IMAGE_TOOL, &lock);
+	r = image_claim(m->path, true, IMAGE_TOOL, NULL, &lock);
 	if (r < 0) {
 		r = fail(m->path, reason(r));
 	} else {

@@ -187,9 +187,17 @@ static int serve(struct mount *m)
 	return complain(m->source, r);
 }
 
+/* Of a file; a device the kernel claims as a whole. */
+static bool is_part(const struct mount *m)
+{
+	return !m->block_device && (m->o.offset || m->o.sizelimit);
+}
+
 static int mount_image(struct mount *m)
 {
-	int r = image_claim(m->source, !m->o.fs.read_only, IMAGE_MOUNT, &m->lock);
+	const struct image_range part = {m->o.offset, m->o.sizelimit};
+	int r = image_claim(m->source, !m->o.fs.read_only, IMAGE_MOUNT, is_part(m) ? &part : NULL,
+			    &m->lock);
 
 	if (r < 0)
 		return complain(m->source, r);
@@ -222,7 +230,7 @@ static int refuse_mounted(const struct mount *m)
 {
 	char dir[PATH_MAX];
 
-	if (!mounted_at(m->source, dir, sizeof(dir)))
+	if (is_part(m) || !mounted_at(m->source, dir, sizeof(dir)))
 		return -1;
 	fprintf(stderr, "bufs: %s is already mounted on %s\n", m->source, dir);
 	return EXIT_MOUNT;
@@ -288,7 +296,7 @@ static int wait_for_daemon(const char *source)
 {
 	struct image_lock lock;
 	char dir[PATH_MAX];
-	int r = image_claim(source, false, IMAGE_MOUNT, &lock);
+	int r = image_claim(source, false, IMAGE_MOUNT, NULL, &lock);
 
 	if (r != -EBUSY || mounted_at(source, dir, sizeof(dir)))
 		return 0;
