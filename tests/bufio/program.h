@@ -46,9 +46,15 @@ enum op {
 	OP_AHEAD,  /* prefetch */
 	OP_XREAD,  /* extents */
 	OP_XWRITE,
-	OP_FAULT,  /* the next calls of the device fail */
-	OP_LOOP,   /* again from block instructions before, arg times */
-	OP_VERIFY, /* everything held */
+	OP_PARTIAL, /* change what slot holds, marked dirty in ranges */
+	OP_BYTES,   /* an own block by write_bytes and read_bytes */
+	OP_ZERO,    /* zeroout of own blocks */
+	OP_DISCARD, /* of an own block: its buffer, or on the device, too */
+	OP_ABANDON, /* with one thread: what is dirty is lost, and told */
+	OP_RESIZE,  /* the cache; or its minimum */
+	OP_FAULT,   /* the next calls of the device fail */
+	OP_LOOP,    /* again from block instructions before, arg times */
+	OP_VERIFY,  /* everything held */
 	NR_OPS,
 };
 
@@ -139,8 +145,25 @@ struct thread {
 	unsigned steps;
 };
 
+bool step_is_faulty(const struct run *run);
+void step_expect(const struct run *run, int r, const char *what);
+bool step_is_own(const struct thread *t, uint64_t block);
+void step_check_contents(struct run *run, uint64_t block, const void *data, const char *where);
+/* New contents of a held block, which the oracle learns. */
+void step_change(struct run *run, struct bufio_buffer *b, uint64_t block, bool pin);
 void step_run(struct thread *t, const struct instruction *i);
 void step_put_all(struct thread *t);
 void step_verify(struct thread *t);
+
+/* program_extent.c */
+void extent_read(struct thread *t, const struct instruction *i);
+void extent_write(struct thread *t, const struct instruction *i);
+
+/* program_own.c: instructions on the thread's own blocks, or on the client. */
+void own_bytes(struct thread *t, const struct instruction *i);
+void own_zero(struct thread *t, const struct instruction *i);
+void own_discard(struct thread *t, const struct instruction *i);
+void own_abandon(struct thread *t, const struct instruction *i);
+void own_resize(struct thread *t, const struct instruction *i);
 
 #endif

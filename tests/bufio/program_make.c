@@ -16,12 +16,14 @@ static const struct {
 	const char *name;
 	unsigned weight;
 } ops[NR_OPS] = {
-	[OP_NEW] = {"NEW", 12},	   [OP_LEAVE] = {"LEAVE", 3},	[OP_READ] = {"READ", 25},
-	[OP_GET] = {"GET", 6},	   [OP_PUT] = {"PUT", 12},	[OP_DIRTY] = {"DIRTY", 16},
-	[OP_FLUSH] = {"FLUSH", 2}, [OP_RANGE] = {"RANGE", 2},	[OP_FORGET] = {"FORGET", 6},
-	[OP_MOVE] = {"MOVE", 4},   [OP_CROSS] = {"CROSS", 4},	[OP_AHEAD] = {"AHEAD", 4},
-	[OP_XREAD] = {"XREAD", 2}, [OP_XWRITE] = {"XWRITE", 2}, [OP_FAULT] = {"FAULT", 1},
-	[OP_LOOP] = {"LOOP", 4},   [OP_VERIFY] = {"VERIFY", 4},
+	[OP_NEW] = {"NEW", 12},	       [OP_LEAVE] = {"LEAVE", 3},     [OP_READ] = {"READ", 25},
+	[OP_GET] = {"GET", 6},	       [OP_PUT] = {"PUT", 12},	      [OP_DIRTY] = {"DIRTY", 16},
+	[OP_FLUSH] = {"FLUSH", 2},     [OP_RANGE] = {"RANGE", 2},     [OP_FORGET] = {"FORGET", 6},
+	[OP_MOVE] = {"MOVE", 4},       [OP_CROSS] = {"CROSS", 4},     [OP_AHEAD] = {"AHEAD", 4},
+	[OP_XREAD] = {"XREAD", 2},     [OP_XWRITE] = {"XWRITE", 2},   [OP_FAULT] = {"FAULT", 1},
+	[OP_PARTIAL] = {"PARTIAL", 6}, [OP_BYTES] = {"BYTES", 3},     [OP_ZERO] = {"ZERO", 2},
+	[OP_DISCARD] = {"DISCARD", 2}, [OP_ABANDON] = {"ABANDON", 1}, [OP_RESIZE] = {"RESIZE", 2},
+	[OP_LOOP] = {"LOOP", 4},       [OP_VERIFY] = {"VERIFY", 4},
 };
 
 static enum op draw_op(struct draw *d, const struct program *p)
@@ -56,7 +58,7 @@ static void draw_instruction(struct draw *d, const struct program *p, unsigned t
 				  .slot = (uint16_t)draw_below(d, PROGRAM_SLOTS),
 				  .arg = (uint16_t)draw_below(d, 64)};
 	i->block = (uint16_t)(draw_below(d, 4) ? draw_below(d, hot) : own_block);
-	if (i->op == OP_LEAVE || i->op == OP_MOVE)
+	if (i->op == OP_LEAVE || i->op == OP_MOVE || (i->op >= OP_BYTES && i->op <= OP_ABANDON))
 		i->block = (uint16_t)own_block;
 	if (i->op == OP_CROSS)
 		i->block = (uint16_t)(FIRST_ARENA + draw_below(d, NR_ARENA));

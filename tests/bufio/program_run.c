@@ -62,6 +62,20 @@ static int lie_flush(struct bufio_engine *e)
 	return 0;
 }
 
+static int lie_discard(struct bufio_engine *e, uint64_t offset_bytes, uint64_t size_bytes)
+{
+	struct lie_engine *lie = (struct lie_engine *)e;
+
+	return lie->inner->ops->discard(lie->inner, offset_bytes, size_bytes);
+}
+
+static int lie_zero(struct bufio_engine *e, uint64_t offset_bytes, uint64_t size_bytes)
+{
+	struct lie_engine *lie = (struct lie_engine *)e;
+
+	return lie->inner->ops->zero(lie->inner, offset_bytes, size_bytes);
+}
+
 static void lie_destroy(struct bufio_engine *e)
 {
 	struct lie_engine *lie = (struct lie_engine *)e;
@@ -79,6 +93,8 @@ static void add_lie(struct run *run)
 	lie->ops = (struct bufio_engine_ops){.submit = lie_submit,
 					     .transfer = lie_transfer,
 					     .flush = lie_flush,
+					     .discard = lie_discard,
+					     .zero = lie_zero,
 					     .destroy = lie_destroy};
 	lie->head.ops = &lie->ops;
 	lie->at_bytes = (run->p->lie - 1) * run->p->block_bytes;

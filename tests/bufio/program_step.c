@@ -12,21 +12,19 @@
 #define MAY_RACE true
 #endif
 
-#define MOST_EXTENT 6
-
-static bool is_faulty(const struct run *run)
+bool step_is_faulty(const struct run *run)
 {
 	return run->p->engine == ON_FAULT;
 }
 
 /* 0, or the error of the device if it may have any. */
-static void expect(const struct run *run, int r, const char *what)
+void step_expect(const struct run *run, int r, const char *what)
 {
-	if (r && !(r == -EIO && is_faulty(run)))
+	if (r && !(r == -EIO && step_is_faulty(run)))
 		program_fail("%s: %s", what, strerror(-r));
 }
 
-static bool is_own(const struct thread *t, uint64_t block)
+bool step_is_own(const struct thread *t, uint64_t block)
 {
 	return block >= FIRST_OWN + t->number * NR_OWN &&
 	       block < FIRST_OWN + (t->number + 1) * NR_OWN;
@@ -58,7 +56,7 @@ static void note_release(struct run *run, uint64_t block)
 	pthread_mutex_unlock(&cell->holders_lock);
 }
 
-static void check_contents(struct run *run, uint64_t block, const void *data, const char *where)
+void step_check_contents(struct run *run, uint64_t block, const void *data, const char *where)
 {
 	struct cell *cell = &run->cells[block];
 
@@ -72,7 +70,7 @@ static void check_contents(struct run *run, uint64_t block, const void *data, co
 	pthread_rwlock_unlock(&cell->lock);
 }
 
-static void change_locked(struct run *run, struct bufio_buffer *b, uint64_t block, bool pin)
+void step_change(struct run *run, struct bufio_buffer *b, uint64_t block, bool pin)
 {
 	struct cell *cell = &run->cells[block];
 	uint64_t stamp = atomic_fetch_add(&run->last_stamp, 1) + 1;
@@ -84,6 +82,23 @@ static void change_locked(struct run *run, struct bufio_buffer *b, uint64_t bloc
 		bufio_unpin(b, true);
 	else
 		bufio_mark_dirty(b);
+	cell->stamp = stamp;
+	cell->home = block;
+}
+
+/* The same, marked dirty in two ranges, which may overlap and together are all of it. */
+static void change_in_ranges(struct run *run, struct bufio_buffer *b, uint64_t block, unsigned arg)
+{
+	struct cell *cell = &run->cells[block];
+	uint64_t stamp = atomic_fetch_add(&run->last_stamp, 1) + 1;
+	size_t end = run->p->block_bytes, from = end * (arg % 8) / 16,
+	       to = end * (8 + arg / 8) / 16;
+
+	bufio_pin(b);
+	content_fill(run, bufio_data(b), stamp, block);
+	if (bufio_mark_partial_dirty(b, from, end) || bufio_mark_partial_dirty(b, 0, to))
+		program_fail("mark partial dirty");
+	bufio_unpin(b, false);
 	cell->stamp = stamp;
 	cell->home = block;
 }
@@ -104,7 +119,7 @@ static void check_slot(struct thread *t, const struct slot *s)
 {
 	if (bufio_block(s->b) != s->block || bufio_data(s->b) != s->data)
 		program_fail("held buffer of block %llu moved", (unsigned long long)s->block);
-	check_contents(t->run, s->block, s->data, "held");
+	step_check_contents(t->run, s->block, s->data, "held");
 }
 
 static void put(struct thread *t, struct slot *s)
@@ -152,7 +167,7 @@ static void step_read(struct thread *t, const struct instruction *i)
 
 	put(t, s);
 	r = bufio_read(t->run->client, i->block, &b);
-	expect(t->run, r, "read");
+	step_expect(t->run, r, "read");
 	if (r) {
 		if (b)
 			program_fail("a failed read returned a buffer");
@@ -192,7 +207,7 @@ static void step_new(struct thread *t, const struct instruction *i)
 	r = bufio_new(t->run->client, i->block, &b);
 	if (r)
 		program_fail("new: %s", strerror(-r));
-	change_locked(t->run, b, i->block, must_pin(t->run, i));
+	step_change(t->run, b, i->block, must_pin(t->run, i));
 	pthread_rwlock_unlock(&cell->lock);
 	fill_slot(t, s, i->block, b);
 }
@@ -213,10 +228,10 @@ static void step_leave(struct thread *t, const struct instruction *i)
 		program_fail("new block %u has another's contents", i->block);
 	bufio_release(b);
 	r = bufio_read(t->run->client, i->block, &b);
-	expect(t->run, r, "read");
+	step_expect(t->run, r, "read");
 	if (r)
 		return;
-	check_contents(t->run, i->block, bufio_data(b), "after an undirtied new");
+	step_check_contents(t->run, i->block, bufio_data(b), "after an undirtied new");
 	bufio_release(b);
 }
 
@@ -227,7 +242,18 @@ static void step_dirty(struct thread *t, const struct instruction *i)
 	if (!s->b)
 		return;
 	pthread_rwlock_wrlock(&t->run->cells[s->block].lock);
-	change_locked(t->run, s->b, s->block, must_pin(t->run, i));
+	step_change(t->run, s->b, s->block, must_pin(t->run, i));
+	pthread_rwlock_unlock(&t->run->cells[s->block].lock);
+}
+
+static void step_partial(struct thread *t, const struct instruction *i)
+{
+	struct slot *s = slot_of(t, i);
+
+	if (!s->b)
+		return;
+	pthread_rwlock_wrlock(&t->run->cells[s->block].lock);
+	change_in_ranges(t->run, s->b, s->block, i->arg);
 	pthread_rwlock_unlock(&t->run->cells[s->block].lock);
 }
 
@@ -288,7 +314,7 @@ static void step_flush(struct thread *t, const struct instruction *i)
 
 	note_stamps(run, before.stamp);
 	r = bufio_write_dirty_buffers(run->client);
-	expect(run, r, "flush");
+	step_expect(run, r, "flush");
 	if (r)
 		return;
 	if (run->record)
@@ -312,7 +338,7 @@ static void step_range(struct thread *t, const struct instruction *i)
 		return;
 	note_stamps(t->run, before.stamp);
 	r = bufio_write_range(t->run->client, i->block, nr);
-	expect(t->run, r, "write range");
+	step_expect(t->run, r, "write range");
 	for (unsigned k = 0; !r && k < nr; k++)
 		check_written(t->run, i->block + k, before.stamp[i->block + k]);
 	/* A lie: without a flush nothing is promised. */
@@ -362,21 +388,21 @@ static void step_move(struct thread *t, const struct instruction *i)
 	struct bufio_buffer *b;
 	int r;
 
-	if (!is_own(t, i->block))
+	if (!step_is_own(t, i->block))
 		return;
 	to = &t->run->cells[target];
 	step_put_all(t);
 	r = bufio_read(t->run->client, i->block, &b);
-	expect(t->run, r, "read");
+	step_expect(t->run, r, "read");
 	if (r)
 		return;
-	check_contents(t->run, i->block, bufio_data(b), "before a move");
+	step_check_contents(t->run, i->block, bufio_data(b), "before a move");
 	if (i->arg / NR_OWN % 2 && target != i->block && is_alone(t->run))
 		change_for_move(t, i->block, b, &stamp);
 	if (stamp != from->stamp)
 		home = i->block;
 	r = bufio_release_move(b, target);
-	expect(t->run, r, "move");
+	step_expect(t->run, r, "move");
 	if (r) {
 		bufio_release(b);
 		return;
@@ -393,7 +419,7 @@ static void step_cross(struct thread *t, const struct instruction *i)
 
 	step_put_all(t);
 	r = bufio_read(t->run->client, i->block, &b);
-	expect(t->run, r, "read");
+	step_expect(t->run, r, "read");
 	if (r)
 		return;
 	if (!content_is_whole(t->run, bufio_data(b)))
@@ -403,102 +429,9 @@ static void step_cross(struct thread *t, const struct instruction *i)
 		return;
 	}
 	r = bufio_release_move(b, target);
-	expect(t->run, r, "move");
+	step_expect(t->run, r, "move");
 	if (r)
 		bufio_release(b);
-}
-
-/* Extents. */
-
-static unsigned lock_extent(struct run *run, const struct instruction *i, bool write)
-{
-	unsigned nr = 2 + i->arg % (MOST_EXTENT - 1);
-
-	if (i->block + nr > NR_SHARED)
-		nr = NR_SHARED - i->block;
-	for (unsigned k = 0; k < nr; k++) {
-		if (write)
-			pthread_rwlock_wrlock(&run->cells[i->block + k].lock);
-		else
-			pthread_rwlock_rdlock(&run->cells[i->block + k].lock);
-	}
-	return nr;
-}
-
-static void unlock_extent(struct run *run, const struct instruction *i, unsigned nr)
-{
-	for (unsigned k = 0; k < nr; k++)
-		pthread_rwlock_unlock(&run->cells[i->block + k].lock);
-}
-
-static void *extent_memory(const struct run *run, unsigned nr)
-{
-	void *data;
-
-	if (posix_memalign(&data, 4096, (size_t)nr * run->p->block_bytes))
-		abort();
-	return data;
-}
-
-static void step_xread(struct thread *t, const struct instruction *i)
-{
-	struct run *run = t->run;
-	unsigned nr = lock_extent(run, i, false);
-	char *data = extent_memory(run, nr);
-	struct iovec iov = {data, (size_t)nr * run->p->block_bytes};
-	int r = bufio_read_extent(run->client, i->block, nr, &iov, 1, NULL, NULL);
-
-	expect(run, r, "read extent");
-	for (unsigned k = 0; !r && k < nr; k++) {
-		const struct cell *cell = &run->cells[i->block + k];
-
-		if (!content_is(run, data + k * run->p->block_bytes, cell->stamp, cell->home))
-			program_fail("extent: block %u is not the newest", i->block + k);
-	}
-	unlock_extent(run, i, nr);
-	free(data);
-}
-
-/* After an error each block is as it was or new: make it certain again. */
-static void mend_extent(struct run *run, const struct instruction *i, unsigned nr)
-{
-	struct bufio_buffer *b;
-
-	for (unsigned k = 0; k < nr; k++) {
-		if (bufio_new(run->client, i->block + k, &b))
-			program_fail("new");
-		change_locked(run, b, i->block + k, true);
-		bufio_release(b);
-	}
-}
-
-static void step_xwrite(struct thread *t, const struct instruction *i)
-{
-	struct run *run = t->run;
-	unsigned nr;
-	char *data;
-	struct iovec iov;
-	uint64_t stamp;
-	int r;
-
-	if (is_faulty(run))
-		step_put_all(t); /* for the mending */
-	nr = lock_extent(run, i, true);
-	data = extent_memory(run, nr);
-	iov = (struct iovec){data, (size_t)nr * run->p->block_bytes};
-	stamp = atomic_fetch_add(&run->last_stamp, nr);
-	for (unsigned k = 0; k < nr; k++)
-		content_fill(run, data + k * run->p->block_bytes, stamp + k + 1, i->block + k);
-	r = bufio_write_extent(run->client, i->block, nr, &iov, 1, NULL, NULL);
-	expect(run, r, "write extent");
-	for (unsigned k = 0; !r && k < nr; k++) {
-		run->cells[i->block + k].stamp = stamp + k + 1;
-		run->cells[i->block + k].home = i->block + k;
-	}
-	if (r)
-		mend_extent(run, i, nr);
-	unlock_extent(run, i, nr);
-	free(data);
 }
 
 static void step_fault(struct thread *t, const struct instruction *i)
@@ -534,12 +467,14 @@ static void step_check(struct thread *t, const struct instruction *i)
 }
 
 static void (*const steps[NR_OPS])(struct thread *t, const struct instruction *i) = {
-	[OP_NEW] = step_new,	  [OP_LEAVE] = step_leave,   [OP_READ] = step_read,
-	[OP_GET] = step_get,	  [OP_PUT] = step_put,	     [OP_DIRTY] = step_dirty,
-	[OP_FLUSH] = step_flush,  [OP_RANGE] = step_range,   [OP_FORGET] = step_forget,
-	[OP_MOVE] = step_move,	  [OP_CROSS] = step_cross,   [OP_AHEAD] = step_ahead,
-	[OP_XREAD] = step_xread,  [OP_XWRITE] = step_xwrite, [OP_FAULT] = step_fault,
-	[OP_LOOP] = step_nothing, [OP_VERIFY] = step_check,
+	[OP_NEW] = step_new,	     [OP_LEAVE] = step_leave,	 [OP_READ] = step_read,
+	[OP_GET] = step_get,	     [OP_PUT] = step_put,	 [OP_DIRTY] = step_dirty,
+	[OP_FLUSH] = step_flush,     [OP_RANGE] = step_range,	 [OP_FORGET] = step_forget,
+	[OP_MOVE] = step_move,	     [OP_CROSS] = step_cross,	 [OP_AHEAD] = step_ahead,
+	[OP_XREAD] = extent_read,    [OP_XWRITE] = extent_write, [OP_FAULT] = step_fault,
+	[OP_PARTIAL] = step_partial, [OP_BYTES] = own_bytes,	 [OP_ZERO] = own_zero,
+	[OP_DISCARD] = own_discard,  [OP_ABANDON] = own_abandon, [OP_RESIZE] = own_resize,
+	[OP_LOOP] = step_nothing,    [OP_VERIFY] = step_check,
 };
 
 void step_run(struct thread *t, const struct instruction *i)

@@ -101,9 +101,19 @@ static int watch_flush(struct bufio_engine *e)
 	return w->inner->ops->flush(w->inner);
 }
 
-static int watch_refuse(struct bufio_engine *e, uint64_t offset_bytes, uint64_t size_bytes)
+/* The programs discard and zero only blocks that are not watched. */
+static int watch_discard(struct bufio_engine *e, uint64_t offset_bytes, uint64_t size_bytes)
 {
-	return -EOPNOTSUPP;
+	struct watch_engine *w = (struct watch_engine *)e;
+
+	return w->inner->ops->discard(w->inner, offset_bytes, size_bytes);
+}
+
+static int watch_zero(struct bufio_engine *e, uint64_t offset_bytes, uint64_t size_bytes)
+{
+	struct watch_engine *w = (struct watch_engine *)e;
+
+	return w->inner->ops->zero(w->inner, offset_bytes, size_bytes);
 }
 
 static void watch_destroy(struct bufio_engine *e)
@@ -118,8 +128,8 @@ static const struct bufio_engine_ops watch_ops = {
 	.submit = watch_submit,
 	.transfer = watch_transfer,
 	.flush = watch_flush,
-	.discard = watch_refuse,
-	.zero = watch_refuse,
+	.discard = watch_discard,
+	.zero = watch_zero,
 	.destroy = watch_destroy,
 };
 
