@@ -203,15 +203,6 @@ static int check_area(struct dir_scan *s, uint64_t index)
 	return r < 0 ? r : 0;
 }
 
-/* The areas' blocks of one extent are read together. */
-static void prefetch(const struct dir_scan *s)
-{
-	const struct extent *e = s->map.extents.items;
-
-	for (size_t i = 0; i < s->map.extents.nr && i < 64; i++)
-		bufio_prefetch(s->c->fs.bufio, e[i].physical, e[i].count < 256 ? e[i].count : 256);
-}
-
 static void check_nr_entries(struct dir_scan *s)
 {
 	if (le32_get(s->d.nr_entries) == s->dir->nr_entries)
@@ -234,7 +225,7 @@ static int check_dir(struct check *c, struct check_dir *dir)
 		return r;
 	c->keys.nr = 0;
 	nr = scan_nr_areas(&s);
-	prefetch(&s);
+	map_prefetch(c, &s.map);
 	for (unsigned i = 0; i < nr && r == 0; i++)
 		r = check_area(&s, i);
 	keys_sort(&c->keys);

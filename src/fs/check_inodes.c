@@ -369,6 +369,7 @@ static int check_type(struct scan *s)
 		return 0;
 	case DT_DIR:
 		check_dir_map(s);
+		map_prefetch(s->c, &s->map);
 		return check_index_tree(s);
 	case DT_LNK:
 		return check_symlink(s);

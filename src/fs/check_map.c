@@ -118,6 +118,43 @@ void map_finish(struct map *m)
 	vec_free(&m->nodes);
 }
 
+/* Extents that are no further apart are read together: what lies between is mostly nodes of the index. */
+#define NEAR	 16u
+#define MOST_RUN 256u
+
+static uint64_t behind(const struct extent *e)
+{
+	return e->physical + e->count;
+}
+
+static bool is_near(const struct extent *e, const struct extent *next)
+{
+	return next->physical >= behind(e) && next->physical - behind(e) <= NEAR;
+}
+
+static void prefetch_run(struct check *c, uint64_t block, uint64_t end)
+{
+	uint64_t nr = end + NEAR - block, left = c->fs.geo.nr_blocks - block;
+
+	nr = nr < MOST_RUN ? nr : MOST_RUN;
+	/* only a hint: what is wrong with a block shows where it is read */
+	bufio_prefetch(c->fs.bufio, block, nr < left ? nr : left);
+}
+
+void map_prefetch(struct check *c, const struct map *m)
+{
+	const struct extent *e = m->extents.items;
+	size_t nr = m->extents.nr, from = 0;
+
+	for (size_t i = 0; i < nr; i++) {
+		if (i + 1 < nr && is_near(&e[i], &e[i + 1]) &&
+		    behind(&e[i + 1]) - e[from].physical <= MOST_RUN)
+			continue;
+		prefetch_run(c, e[from].physical, behind(&e[i]));
+		from = i + 1;
+	}
+}
+
 bool map_is_dense(const struct map *m)
 {
 	const struct extent *e = m->extents.items;

@@ -186,6 +186,7 @@ int tree_build(struct check *c, enum meta_kind kind, uint64_t owner, const struc
 /* check_map.c */
 int map_load(struct check *c, uint64_t ino, const struct disk_inode *d, struct map *ret);
 void map_finish(struct map *m);
+void map_prefetch(struct check *c, const struct map *m); /* of a directory, its index with it */
 bool map_is_dense(const struct map *m);
 uint64_t map_blocks(const struct map *m); /* of data */
 /* Forget what lies past the size. */
