@@ -116,3 +116,19 @@ options | grep -q "^$img fuse.bufs rw,nosuid,nodev,noexec,.*user_id=65534" || di
 user umount "$mnt" || die "umount of a user"
 flock -s -n "$img" true || die "umount of a user does not wait"
 clean "$img"
+
+# systemd: the unit it makes of a line of fstab is one, and mounts as it would
+generator=/usr/lib/systemd/system-generators/systemd-fstab-generator
+[ -x $generator ] && command -v systemd-analyze >/dev/null || exit 0
+echo "$img $mnt fuse.bufs nofail,noatime,x-systemd.automount,x-systemd.idle-timeout=60,_netdev 0 0" >"$top/fstab"
+mkdir "$top/units"
+SYSTEMD_FSTAB=$top/fstab $generator "$top/units" "$top/units" "$top/units" || die "the generator"
+unit=$top/units/$(systemd-escape -p --suffix=mount "$mnt")
+t systemd-analyze verify --man=no --recursive-errors=no "$unit" 2>"$top/err" || die "verify: $(cat "$top/err")"
+of_unit() {
+	sed -n "s/^$1=//p" "$unit"
+}
+t mount "$(of_unit What)" "$(of_unit Where)" -t "$(of_unit Type)" -o "$(of_unit Options)" || die "mount as systemd"
+options | grep -q "^$img fuse.bufs rw,noatime" || die "mount as systemd: $(options)"
+t umount "$mnt" || die "umount as systemd"
+clean "$img"
