@@ -190,6 +190,14 @@ int fs_rmdir(struct fs *fs, uint64_t dir, const char *name);
 int fs_rename(struct fs *fs, uint64_t old_dir, const char *old_name, uint64_t new_dir,
 	      const char *new_name, unsigned flags);
 
+/* The same with RENAME_WHITEOUT: under the old name is a character device 0:0 afterwards.  flags: 0 or RENAME_NOREPLACE. */
+struct fs_names {
+	uint64_t old_dir, new_dir;
+	const char *old_name, *new_name;
+};
+int fs_rename_whiteout(struct fs *fs, const struct fs_names *names, unsigned flags, uint32_t uid,
+		       uint32_t gid);
+
 /* The target without a NUL: its length, or -EINVAL if it is no symlink.  size >= SYMLINK_MAX. */
 ssize_t fs_readlink(struct fs *fs, uint64_t ino, char *target, size_t size);
 

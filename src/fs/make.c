@@ -3,7 +3,7 @@
  * Making inodes, with a name or without; what a directory hands down to them.  Goes the way that namei.c tells.
  * Calls namei, dir, symlink, acl, inode.
  */
-#include "namei.h"
+#include "make.h"
 
 #include "acl.h"
 #include "file.h"
@@ -12,9 +12,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
-
-/* The most reserved blocks for a new inode with ACLs and its name. */
-#define MAKE_BLOCKS (DIR_ADD_BLOCKS + 2 * XATTR_CHANGE_BLOCKS)
 
 static int check_new(const struct fs_new *what)
 {
@@ -80,13 +77,31 @@ static void give_up_target(struct inode *child)
 	child->size = (uint64_t)SYMLINK_BLOCKS << child->fs->geo.block_shift;
 }
 
-/* A new inode that got no name: the put to come frees it, or after a crash the next mount. */
-static void discard_new(struct txn *t, struct inode *child)
+void make_discard(struct txn *t, struct inode *child)
 {
 	give_up_target(child);
 	child->nlink = 0;
 	inode_orphan(t, child, 1);
 	inode_store(t, child);
+}
+
+int make_whiteout(struct txn *t, struct inode *dir, const struct fs_new *what,
+		  struct inode **ret_child)
+{
+	struct making m;
+	int r;
+
+	r = inherit(dir, what, &m);
+	if (r == 0)
+		r = inode_new(t, dir->ino, &m.new, ret_child);
+	if (r < 0)
+		return r;
+	r = fill_new(t, dir, *ret_child, &m);
+	if (r < 0) {
+		make_discard(t, *ret_child);
+		pthread_rwlock_unlock(&(*ret_child)->lock);
+	}
+	return r;
 }
 
 static int make_named(struct txn *t, struct inode *dir, const char *name, struct inode *child,
@@ -98,7 +113,7 @@ static int make_named(struct txn *t, struct inode *dir, const char *name, struct
 	if (r == 0)
 		r = dir_add(t, dir, name, child->ino, (child->mode & S_IFMT) >> 12);
 	if (r < 0) {
-		discard_new(t, child);
+		make_discard(t, child);
 		inode_store(t, dir);
 		return r;
 	}

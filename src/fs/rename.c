@@ -28,9 +28,10 @@
  * All of the above trusts that names form a tree.  On a disk that lies they may not: so a
  * directory is used only where the entry is in the directory that it calls its parent.
  *
- * Calls namei, dir, inode.
+ * Calls namei, make, dir, inode.
  */
 #include "flags.h"
+#include "make.h"
 #include "namei.h"
 
 #include <errno.h>
@@ -67,6 +68,8 @@ struct rename {
 	struct fs *fs;
 	struct txn txn;
 	unsigned flags;
+	const struct fs_new *whiteout; /* to be left under the old name; NULL: nothing */
+	struct inode *left;	       /* it, made and locked */
 	enum rename_scope scope;
 	struct rename_side from, to;
 };
@@ -233,6 +236,18 @@ static int exchange_names(struct rename *rn)
 	return r;
 }
 
+/* The old name goes, or becomes the whiteout's. */
+static int vacate(struct rename *rn)
+{
+	struct rename_side *from = &rn->from;
+	struct dir_entry left = {.type = DT_CHR};
+
+	if (!rn->left)
+		return dir_remove(&rn->txn, from->dir, from->name, &from->entry);
+	left.ino = rn->left->ino;
+	return point_at(&rn->txn, from, from->entry.ino, &left);
+}
+
 /* to names from's inode; what it named before loses that name. */
 static int replace_name(struct rename *rn)
 {
@@ -246,7 +261,7 @@ static int replace_name(struct rename *rn)
 	}
 	r = point_at(&rn->txn, to, to->entry.ino, &from->entry);
 	if (r == 0) {
-		r = dir_remove(&rn->txn, from->dir, from->name, &from->entry);
+		r = vacate(rn);
 		if (r < 0)
 			point_at(&rn->txn, to, from->entry.ino, &to->entry);
 	}
@@ -264,7 +279,7 @@ static int move_name(struct rename *rn)
 	r = dir_add(&rn->txn, to->dir, to->name, from->entry.ino, from->entry.type);
 	if (r < 0)
 		return r;
-	r = dir_remove(&rn->txn, from->dir, from->name, &from->entry);
+	r = vacate(rn);
 	if (r < 0 && dir_lookup(to->dir, to->name, &added) == 0)
 		dir_remove(&rn->txn, to->dir, to->name, &added);
 	return r;
@@ -311,21 +326,29 @@ static int store_all(struct rename *rn)
 	return r;
 }
 
+static int change_names(struct rename *rn)
+{
+	if (rn->flags & RENAME_EXCHANGE)
+		return exchange_names(rn);
+	return rn->to.child ? replace_name(rn) : move_name(rn);
+}
+
 static int change(struct rename *rn)
 {
 	int r, r2;
 
 	r = store_all(rn);
+	if (r == 0 && rn->whiteout)
+		r = make_whiteout(&rn->txn, rn->from.dir, rn->whiteout, &rn->left);
 	if (r < 0)
 		return r;
-	if (rn->flags & RENAME_EXCHANGE)
-		r = exchange_names(rn);
-	else if (rn->to.child)
-		r = replace_name(rn);
-	else
-		r = move_name(rn);
+	r = change_names(rn);
 	if (r == 0)
 		change_inodes(rn);
+	else if (rn->left)
+		make_discard(&rn->txn, rn->left);
+	if (rn->left)
+		pthread_rwlock_unlock(&rn->left->lock);
 	r2 = store_all(rn);
 	return r < 0 ? r : r2;
 }
@@ -477,57 +500,73 @@ static int rename_try(struct rename *rn)
 {
 	int r, r2;
 
-	r = names_start(rn->fs, DIR_ADD_BLOCKS, &rn->txn);
+	r = names_start(rn->fs, rn->whiteout ? MAKE_BLOCKS : DIR_ADD_BLOCKS, &rn->txn);
 	if (r < 0)
 		return r;
 	r = rename_in_txn(rn);
 	r2 = txn_stop(&rn->txn);
 	inode_put(rn->from.child);
 	inode_put(rn->to.child);
+	inode_put(rn->left);
 	ancestors_finish(&rn->from.above);
 	ancestors_finish(&rn->to.above);
 	return r2 < 0 ? r2 : r;
 }
 
-static int rename_between(struct inode *old_dir, const char *old_name, struct inode *new_dir,
-			  const char *new_name, unsigned flags)
+static int rename_between(const struct rename *what)
 {
-	struct rename empty = {
-		.fs = old_dir->fs,
-		.flags = flags,
-		.scope = old_dir == new_dir ? RENAME_LOCAL : RENAME_GLOBAL,
-		.from = {.dir = old_dir, .name = old_name},
-		.to = {.dir = new_dir, .name = new_name},
-	};
-	struct rename rn = empty;
+	struct rename rn = *what;
 	int r;
 
 	r = rename_try(&rn);
 	if (r != RENAME_AGAIN)
 		return r;
-	rn = empty;
+	rn = *what;
 	rn.scope = RENAME_GLOBAL;
 	return rename_try(&rn);
+}
+
+static int rename_dirs(struct rename *rn, uint64_t old_dir, uint64_t new_dir)
+{
+	int r;
+
+	r = inode_get(rn->fs, old_dir, &rn->from.dir);
+	if (r < 0)
+		return r;
+	r = inode_get(rn->fs, new_dir, &rn->to.dir);
+	if (r == 0) {
+		rn->scope = rn->from.dir == rn->to.dir ? RENAME_LOCAL : RENAME_GLOBAL;
+		r = rename_between(rn);
+		if (r == -ENOSPC && inode_make_room(rn->fs))
+			r = rename_between(rn);
+		inode_put(rn->to.dir);
+	}
+	inode_put(rn->from.dir);
+	return r;
 }
 
 int fs_rename(struct fs *fs, uint64_t old_dir, const char *old_name, uint64_t new_dir,
 	      const char *new_name, unsigned flags)
 {
-	struct inode *from, *to;
-	int r;
+	struct rename rn = {
+		.fs = fs, .flags = flags, .from = {.name = old_name}, .to = {.name = new_name}};
 
 	if (flags != 0 && flags != RENAME_NOREPLACE && flags != RENAME_EXCHANGE)
 		return -EINVAL;
-	r = inode_get(fs, old_dir, &from);
-	if (r < 0)
-		return r;
-	r = inode_get(fs, new_dir, &to);
-	if (r == 0) {
-		r = rename_between(from, old_name, to, new_name, flags);
-		if (r == -ENOSPC && inode_make_room(fs))
-			r = rename_between(from, old_name, to, new_name, flags);
-		inode_put(to);
-	}
-	inode_put(from);
-	return r;
+	return rename_dirs(&rn, old_dir, new_dir);
+}
+
+int fs_rename_whiteout(struct fs *fs, const struct fs_names *names, unsigned flags, uint32_t uid,
+		       uint32_t gid)
+{
+	const struct fs_new whiteout = {.mode = S_IFCHR, .uid = uid, .gid = gid};
+	struct rename rn = {.fs = fs,
+			    .flags = flags,
+			    .whiteout = &whiteout,
+			    .from = {.name = names->old_name},
+			    .to = {.name = names->new_name}};
+
+	if (flags != 0 && flags != RENAME_NOREPLACE)
+		return -EINVAL;
+	return rename_dirs(&rn, names->old_dir, names->new_dir);
 }

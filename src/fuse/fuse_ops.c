@@ -19,6 +19,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -216,7 +217,14 @@ static void op_rmdir(fuse_req_t req, fuse_ino_t dir, const char *name)
 static void op_rename(fuse_req_t req, fuse_ino_t old_dir, const char *old_name, fuse_ino_t new_dir,
 		      const char *new_name, unsigned flags)
 {
-	reply(req, fs_rename(fs_of(req), old_dir, old_name, new_dir, new_name, flags));
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	struct fs_names names = {old_dir, new_dir, old_name, new_name};
+
+	if (flags & RENAME_WHITEOUT)
+		reply(req, fs_rename_whiteout(fs_of(req), &names, flags & ~RENAME_WHITEOUT,
+					      ctx->uid, ctx->gid));
+	else
+		reply(req, fs_rename(fs_of(req), old_dir, old_name, new_dir, new_name, flags));
 }
 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -46,6 +46,8 @@ const char *const op_names[NR_OPS] = {
 	"zero",
 	"nameless",
 	"nameless_link",
+	"whiteout",
+	"whiteout_over",
 	"xattr",
 	"xattr_block",
 	"xattr_blocks",
@@ -125,6 +127,17 @@ static int make_nameless(struct fs *fs, const char *name)
 	}
 	fs_forget(fs, a.ino, 1);
 	return r < 0 ? r : 0;
+}
+
+static int rename_whiteout(struct fs *fs, const char *to)
+{
+	struct fs_names names = {.old_name = "foo", .new_name = to};
+
+	names.old_dir = path_ino(fs, "/A");
+	names.new_dir = path_ino(fs, "/B");
+	if (!names.old_dir || !names.new_dir)
+		return -ENOENT;
+	return fs_rename_whiteout(fs, &names, 0, 0, 0);
 }
 
 /* Some fail after some others: that is a step too. */
@@ -235,6 +248,10 @@ static int run(struct fs *fs, enum op op, char fill)
 		return make_nameless(fs, NULL);
 	case NAMELESS_LINK:
 		return make_nameless(fs, "new");
+	case WHITEOUT:
+		return rename_whiteout(fs, "moved");
+	case WHITEOUT_OVER:
+		return rename_whiteout(fs, "foo");
 	default:
 		return -EINVAL;
 	}

@@ -43,6 +43,8 @@ enum op {
 	ZERO,
 	NAMELESS, /* made, and left for the mount to free */
 	NAMELESS_LINK,
+	WHITEOUT,
+	WHITEOUT_OVER,
 	XATTR, /* user.new of /A/foo: in its inode, in a block, in blocks of its own */
 	XATTR_BLOCK,
 	XATTR_BLOCKS,	   /* as much as rides in a record */

@@ -151,6 +151,8 @@ static void make_work(struct scenario *s, struct fs *fs)
 static void change_names(struct scenario *s, struct fs *fs, uint64_t dir)
 {
 	uint64_t sub = find(s, fs, dir, "sub");
+	struct fs_names whiteout = {.old_dir = dir, .new_dir = dir, .new_name = "link"};
+	const struct fs_new nameless = {.mode = S_IFREG | 0600};
 	struct fs_attr attr;
 	char name[200] = {0};
 
@@ -166,6 +168,11 @@ static void change_names(struct scenario *s, struct fs *fs, uint64_t dir)
 		memset(name, 'a' + (int)n, sizeof(name) - 1);
 		note(s, "unlink", fs_unlink(fs, dir, name));
 	}
+	memset(name, 'p', sizeof(name) - 1);
+	whiteout.old_name = name;
+	note(s, "whiteout", fs_rename_whiteout(fs, &whiteout, 0, 0, 0));
+	if (note(s, "nameless", fs_make_nameless(fs, dir, &nameless, &attr)) == 0)
+		note(s, "link", fs_link(fs, attr.ino, dir, "named after all", &attr));
 	note(s, "rmdir", fs_rmdir(fs, dir, "empty"));
 	if (note(s, "lookup", fs_lookup(fs, dir, "big", &attr)) == 0)
 		note(s, "link", fs_link(fs, attr.ino, ROOT, "big too", &attr));

@@ -371,6 +371,58 @@ START_TEST(a_new_name_has_one_time_for_all)
 }
 END_TEST
 
+static int rename_whiteout(const char *from, const char *to, unsigned flags)
+{
+	const struct fs_names names = {INODE_ROOT, INODE_ROOT, from, to};
+
+	return fs_rename_whiteout(i.fs, &names, flags, 5, 6);
+}
+
+/* And nothing else about the device. */
+static void assert_whiteout(const char *name)
+{
+	struct fs_attr attr;
+
+	ck_assert_int_eq(fs_lookup(i.fs, INODE_ROOT, name, &attr), 0);
+	ck_assert_uint_eq(attr.mode, S_IFCHR);
+	ck_assert_uint_eq(attr.rdev_major, 0);
+	ck_assert_uint_eq(attr.rdev_minor, 0);
+	ck_assert_uint_eq(attr.nlink, 1);
+	ck_assert_uint_eq(attr.uid, 5);
+	ck_assert_uint_eq(attr.gid, 6);
+	fs_forget(i.fs, attr.ino, 1);
+}
+
+START_TEST(a_whiteout_takes_the_old_name)
+{
+	uint64_t file = image_make(&i, INODE_ROOT, "file", S_IFREG | 0600);
+	uint64_t dir = image_make(&i, INODE_ROOT, "dir", S_IFDIR | 0700);
+	uint32_t nlink = image_attr(&i, INODE_ROOT).nlink;
+
+	ck_assert_int_eq(make(INODE_ROOT, "other", S_IFREG | 0600), 0);
+	ck_assert_int_eq(rename_whiteout("none", "moved", 0), -ENOENT);
+	ck_assert_int_eq(rename_whiteout("file", "other", RENAME_NOREPLACE), -EEXIST);
+	ck_assert_int_eq(rename_whiteout("file", "other", RENAME_EXCHANGE), -EINVAL);
+	ck_assert_int_eq(rename_whiteout("dir", "file", 0), -ENOTDIR);
+	ck_assert_int_eq(rename_whiteout("file", "moved", RENAME_NOREPLACE), 0);
+	assert_whiteout("file");
+	ck_assert_uint_eq(image_lookup(&i, INODE_ROOT, "moved"), file);
+	/* over another */
+	ck_assert_int_eq(rename_whiteout("moved", "other", 0), 0);
+	assert_whiteout("moved");
+	ck_assert_uint_eq(image_lookup(&i, INODE_ROOT, "other"), file);
+	/* a directory too, and over a whiteout */
+	ck_assert_int_eq(rename_whiteout("dir", "gone", 0), 0);
+	assert_whiteout("dir");
+	ck_assert_uint_eq(image_lookup(&i, INODE_ROOT, "gone"), dir);
+	ck_assert_int_eq(fs_rename(i.fs, INODE_ROOT, "other", INODE_ROOT, "file", 0), 0);
+	ck_assert_uint_eq(image_attr(&i, INODE_ROOT).nlink, nlink);
+	/* both names one file's: nothing is done */
+	ck_assert_int_eq(rename_whiteout("file", "file", 0), 0);
+	ck_assert_uint_eq(image_lookup(&i, INODE_ROOT, "file"), file);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = tcase_create("namei");
@@ -392,5 +444,6 @@ int main(void)
 	tcase_add_test(tc, names_change_the_times_that_posix_says);
 	tcase_add_test(tc, contents_change_the_times_that_posix_says);
 	tcase_add_test(tc, a_new_name_has_one_time_for_all);
+	tcase_add_test(tc, a_whiteout_takes_the_old_name);
 	return image_run("namei", cases);
 }

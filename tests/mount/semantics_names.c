@@ -287,6 +287,29 @@ START_TEST(deep_folders_know_their_path)
 }
 END_TEST
 
+START_TEST(a_whiteout_takes_the_old_name)
+{
+	struct stat a, now;
+
+	close(make_file("a", 0644));
+	ck_assert_int_eq(mkdir("d", 0755), 0);
+	ck_assert_int_eq(stat("a", &a), 0);
+	ck_assert_int_eq(renameat2(AT_FDCWD, "a", AT_FDCWD, "d/b", RENAME_WHITEOUT), 0);
+	ck_assert_int_eq(stat("d/b", &now), 0);
+	ck_assert_uint_eq(now.st_ino, a.st_ino);
+	ck_assert_int_eq(lstat("a", &now), 0);
+	ck_assert_uint_eq(now.st_mode & S_IFMT, S_IFCHR);
+	ck_assert_uint_eq(now.st_rdev, 0);
+	fails_with(EEXIST,
+		   renameat2(AT_FDCWD, "d/b", AT_FDCWD, "a", RENAME_WHITEOUT | RENAME_NOREPLACE));
+	fails_with(EINVAL,
+		   renameat2(AT_FDCWD, "d/b", AT_FDCWD, "a", RENAME_WHITEOUT | RENAME_EXCHANGE));
+	ck_assert_int_eq(renameat2(AT_FDCWD, "d/b", AT_FDCWD, "a", RENAME_WHITEOUT), 0);
+	ck_assert_int_eq(stat("a", &now), 0);
+	ck_assert_uint_eq(now.st_ino, a.st_ino);
+}
+END_TEST
+
 START_TEST(files_without_a_name_can_get_one)
 {
 	int fd = open(".", O_TMPFILE | O_RDWR, 0640), excl;
@@ -355,6 +378,7 @@ TCase *names_case(void)
 	tcase_add_test(c, listing_shows_what_stays_once_while_others_come_and_go);
 	tcase_add_test(c, a_place_in_a_listing_outlives_the_entry);
 	tcase_add_test(c, deep_folders_know_their_path);
+	tcase_add_test(c, a_whiteout_takes_the_old_name);
 	tcase_add_test(c, files_without_a_name_can_get_one);
 	tcase_add_test(c, birth_time_is_when_it_was_made);
 	return c;
