@@ -195,6 +195,62 @@ START_TEST(blocks_of_directories_and_symlinks_reused_for_data)
 }
 END_TEST
 
+static void trim(void)
+{
+	const struct fs_trim all = {.size_bytes = UINT64_MAX};
+	uint64_t bytes;
+
+	ck_assert_int_eq(fs_trim(w.fs, &all, &bytes), 0);
+	ck_assert_uint_gt(bytes, 0);
+	world_step(&w, false);
+}
+
+/* A file whose removal is lost must still have its contents. */
+START_TEST(trim_while_a_removal_is_not_durable)
+{
+	begin();
+	write_file("/A/foo", 0, 30000, 'n');
+	world_fsync(&w, "/A/foo", false);
+	step(do_unlink(w.fs, "/A/foo"));
+	step(do_truncate(w.fs, "/B/bar", 100));
+	trim();
+	make_file("/A/data");
+	write_file("/A/data", 0, 20000, 'd');
+	trim();
+	world_fsync(&w, "/A/data", false);
+	trim();
+	finish();
+}
+END_TEST
+
+/* What is discarded and used again has the new contents, and a replay brings back nothing. */
+START_TEST(trim_then_use_of_the_same_blocks)
+{
+	char path[16];
+
+	begin();
+	for (unsigned i = 0; i < 4; i++) {
+		snprintf(path, sizeof(path), "/A/d%u", i);
+		step(do_make(w.fs, path, S_IFDIR | 0755, NULL));
+		write_file("/A/foo", i * 6000, 6000, (char)('0' + i));
+	}
+	world_fsync(&w, "/A/foo", false);
+	for (unsigned i = 0; i < 4; i++) {
+		snprintf(path, sizeof(path), "/A/d%u", i);
+		step(do_rmdir(w.fs, path));
+	}
+	step(do_unlink(w.fs, "/A/foo"));
+	ck_assert_int_eq(fs_sync(w.fs), 0);
+	world_step(&w, true);
+	trim();
+	make_file("/B/data");
+	write_file("/B/data", 0, 30000, 'd');
+	world_fsync(&w, "/B/data", false);
+	trim();
+	finish();
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = tcase_create("named");
@@ -211,5 +267,7 @@ int main(void)
 	tcase_add_test(tc, overwrite_then_fsync_through_another_name);
 	tcase_add_test(tc, symlink_is_not_empty);
 	tcase_add_test(tc, blocks_of_directories_and_symlinks_reused_for_data);
+	tcase_add_test(tc, trim_while_a_removal_is_not_durable);
+	tcase_add_test(tc, trim_then_use_of_the_same_blocks);
 	return image_run("crash_named", cases);
 }
