@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -187,6 +188,19 @@ static void change_space(struct scenario *s, struct fs *fs, uint64_t big)
 	note(s, "zero", fs_fallocate(fs, big, FALLOC_FL_ZERO_RANGE, 700, 12000));
 }
 
+/* What concerns all of it; and from here on what is done to dir and big is durable at once. */
+static void administer(struct scenario *s, struct fs *fs, uint64_t dir, uint64_t big)
+{
+	const struct fs_trim all = {.size_bytes = UINT64_MAX};
+	uint64_t bytes;
+
+	note(s, "set label", fs_set_label(fs, "label"));
+	note(s, "trim", fs_trim(fs, &all, &bytes));
+	note(s, "set flags", fs_set_flags(fs, dir, FS_DIRSYNC_FL, 5));
+	if (big)
+		note(s, "set flags", fs_set_flags(fs, big, FS_SYNC_FL, 5));
+}
+
 static int see(void *context, const struct fs_dirent *e)
 {
 	return 0;
@@ -202,6 +216,7 @@ static void use(struct scenario *s, struct fs *fs)
 	if (!dir)
 		return;
 	note(s, "readdir", fs_readdir(fs, dir, 0, see, NULL));
+	administer(s, fs, dir, big);
 	if (big) {
 		note(s, "read", (int)fs_read(fs, big, 1000, data, sizeof(data)));
 		note(s, "setattr", fs_setattr(fs, big, &attr, FS_SET_SIZE, &attr));
