@@ -43,8 +43,10 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_offset,
 		.to_offset = (uint64_t)to_offset,
 		.size = size,
 	};
-	ssize_t n = fs_copy_range(fs_of(req), &range);
+	ssize_t n = privs_kill_unless_trusted(req, to);
 
+	if (n == 0)
+		n = fs_copy_range(fs_of(req), &range);
 	if (n < 0)
 		reply(req, (int)n);
 	else

@@ -199,6 +199,26 @@ START_TEST(a_default_acl_stands_in_for_the_umask)
 }
 END_TEST
 
+static int makes_without_a_name(void)
+{
+	struct stat st;
+	int fd;
+
+	umask(0777);
+	fd = open("dir", O_TMPFILE | O_RDWR, 0666);
+	return fd >= 0 && fstat(fd, &st) == 0 && (st.st_mode & 07777) == 0660 &&
+	       fgetxattr(fd, "system.posix_acl_access", NULL, 0) == 44 && close(fd) == 0;
+}
+
+START_TEST(a_file_without_a_name_inherits_too)
+{
+	ck_assert_int_eq(mkdir("dir", 0700), 0);
+	ck_assert_int_eq(set_acl("dir", "system.posix_acl_access", 7), 0);
+	ck_assert_int_eq(set_acl("dir", "system.posix_acl_default", 7), 0);
+	as_user(USER_B, makes_without_a_name);
+}
+END_TEST
+
 /* By one who owns the file, but is not of its group. */
 static int sets_an_acl(void)
 {
@@ -248,7 +268,18 @@ static int preallocates(void)
 	return fd >= 0 && fallocate(fd, 0, 0, 10000) == 0 && close(fd) == 0;
 }
 
-static int (*const changes[])(void) = {writes, truncates, opens_to_truncate, preallocates};
+/* The kernel does not tell of it. */
+static int copies_into(void)
+{
+	int from = open("from", O_RDONLY), to = open("file", O_WRONLY);
+
+	return from >= 0 && to >= 0 && copy_file_range(from, NULL, to, NULL, 5, 0) == 5 &&
+	       close(from) == 0 && close(to) == 0;
+}
+
+static int (*const changes[])(void) = {writes, truncates, opens_to_truncate, preallocates,
+				       copies_into};
+#define NR_CHANGES 5
 
 static const struct {
 	unsigned before, group, after;
@@ -263,6 +294,10 @@ START_TEST(a_change_by_another_user_clears_set_id_bits)
 {
 	int way = _i / NR_SET_IDS, n = _i % NR_SET_IDS;
 
+	int from = make_file("from", 0644);
+
+	ck_assert_int_eq(write(from, "bytes", 5), 5);
+	close(from);
 	close(make_file("file", 0));
 	ck_assert_int_eq(chown("file", 0, set_ids[n].group), 0);
 	ck_assert_int_eq(chmod("file", set_ids[n].before), 0);
@@ -342,8 +377,10 @@ TCase *xattr_case(void)
 	tcase_add_test(c, ctime_changes_with_an_attribute);
 	tcase_add_test(c, an_acl_decides_who_may);
 	tcase_add_test(c, a_default_acl_stands_in_for_the_umask);
+	tcase_add_test(c, a_file_without_a_name_inherits_too);
 	tcase_add_test(c, setgid_goes_where_the_owner_is_not_of_the_group);
-	tcase_add_loop_test(c, a_change_by_another_user_clears_set_id_bits, 0, 4 * NR_SET_IDS);
+	tcase_add_loop_test(c, a_change_by_another_user_clears_set_id_bits, 0,
+			    NR_CHANGES * NR_SET_IDS);
 	tcase_add_test(c, a_new_owner_clears_set_id_bits_also_by_root);
 	tcase_add_loop_test(c, a_new_group_clears_set_id_bits_of_any_node, 0, 5);
 	tcase_add_test(c, capabilities_go_with_any_change);
