@@ -316,8 +316,8 @@ static void link_locked(struct bufio_buffer *b, uint64_t block, uint64_t state,
 }
 
 /*
- * Put b, which the caller owns, into the index.  Returns b, held if hold says so, or another buffer of
- * the block, held, that was there; then b is still the caller's.  NULL: not now, a write past the
+ * Put b, which the caller owns, into the index.  Returns b, held if hold says so, or another
+ * buffer of the block, held, that was there; then b is still the caller's.  NULL: not now, a write past the
  * buffers or a stable write is in the way; see fence_wait() and cache_find().
  */
 struct bufio_buffer *cache_insert(struct bufio_buffer *b, uint64_t block, uint64_t state,

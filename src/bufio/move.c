@@ -56,9 +56,9 @@ static void move_end(struct bufio_client *c, struct move *m)
 }
 
 /*
- * READING, if nobody but movers has the target.  Rule 2 of hold.c: nobody can join the holders, who
- * are counted first.  Every mover is one of them, so if the movers, counted later, are as many, they
- * are all.  (The other way round one could leave and another thread come in between.)
+ * READING, if nobody but movers has the target.  Rule 2 of hold.c: nobody can join the holders,
+ * who are counted first.  Every mover is one of them, so if the movers, counted later, are as
+ * many, they are all.  (The other way round one could leave and another thread come in between.)
  */
 static bool try_close_door(struct bufio_client *c, struct bufio_buffer *target)
 {
@@ -170,7 +170,7 @@ static int take_target(struct bufio_buffer *b, uint64_t new_block, struct bufio_
 			*ret_left = true;
 			return 0;
 		}
-		/* Who shares it with us may wait, too, but then there are more buffers than holds. */
+		/* Who shares it with us may wait, too; then there are more buffers than holds. */
 		if (r_write || is_shared(b)) {
 			r = read_new(c, new_block, ALLOC_WAIT, ret_target);
 			if (r != -EDEADLK || r_write || is_shared(b))

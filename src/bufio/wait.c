@@ -86,8 +86,8 @@ void wait_write(struct bufio_buffer *b, uint32_t nr_written)
 }
 
 /*
- * For what is not in the state alone: enter, look, sleep for a wake-up since seq, look again, leave.
- * Returns seq.
+ * For what is not in the state alone: enter, look, sleep for a wake-up since seq, look again,
+ * leave.  Returns seq.
  */
 uint64_t wait_enter(struct bufio_buffer *b)
 {

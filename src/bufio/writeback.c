@@ -108,7 +108,7 @@ static bool claim(struct bufio_client *c, struct entry *e, enum write_wait wait,
 	e->done = !is_held_stable(c, b);
 	if (e->done && atomic_load(&b->block) == e->block)
 		return true;
-	/* A hold came first; or it is another block's buffer, which only looked like the entry's. */
+	/* A hold came first; or it is another block's, which only looked like the entry's. */
 	dirty_write_failed(b);
 	return false;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a user of a block cache relies on: when it reads, writes and evicts, and what calls at the same time see.  The behaviours are those that the
- * tests of LVM2's bcache and the kernel's rigs for dm-bufio ask for.
+ * What a user of a block cache relies on: when it reads, writes and evicts, and what calls at the
+ * same time see.  The behaviours are those that the tests of LVM2's bcache and the kernel's rigs
+ * for dm-bufio ask for.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -122,8 +122,9 @@ static void open_gate(void)
 }
 
 /*
- * A flush finds one block pinned and is long in writing the other.  Meanwhile the first is written by someone else, and is
- * pinned and dirty again.  So the flush waits for that pin, and finds that it has nothing left to do.
+ * A flush finds one block pinned and is long in writing the other.  Meanwhile the first is written
+ * by someone else, and is pinned and dirty again.  So the flush waits for that pin, and finds that
+ * it has nothing left to do.
  */
 START_TEST(a_flush_with_nothing_left_to_write_keeps_no_pin_away)
 {

@@ -2,6 +2,7 @@
 /*
  * The defects of the 2008 seed of dm-bufio.  Each test says which lines of the seed it catches: a
  * literal transcription fails it, by losing data, by a BUG(), or by hanging until the time is up.
+ * test_seed_model.c runs the scenarios on a model of the seed, where they do go wrong.
  *
  * Without a test of their own, for they are not to be seen in a result: the missing barrier of
  * wait_on_bit() and the buffer that is touched after its bit was cleared (read_endio; test_threads and

@@ -2,7 +2,8 @@
 /*
  * Walks the log with the list of live writes: those whose effect is not settled.
  *
- * live.h has their rules.  An image is the base with some of the live writes on top, in their order.
+ * live.h has their rules.  An image is the base with some of the live writes on top, in their
+ * order.
  */
 #include "crash.h"
 
