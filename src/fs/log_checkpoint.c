@@ -165,7 +165,7 @@ int log_write_block(const struct fs *fs, struct bufio_engine *e, uint64_t tail_s
 	d->tail_seq = le64_make(tail_seq);
 	d->tail_offset = le32_make(tail_offset);
 	meta_stamp_raw(fs->crc_seed, g->block_bytes, d);
-	r = log_transfer(e, &io, 1);
+	r = e->ops->transfer(e, &io);
 	free(iov.iov_base);
 	return r;
 }

@@ -241,6 +241,7 @@ static int write_data(struct log *l)
 
 static int write_record(struct log *l, const struct making *m)
 {
+	struct bufio_engine *e = bufio_engine_of(l->fs->bufio);
 	const struct geometry *g = &l->fs->geo;
 	struct iovec iov = {l->record, (size_t)m->nr_blocks << g->block_shift};
 	struct bufio_io io = {
@@ -252,7 +253,7 @@ static int write_record(struct log *l, const struct making *m)
 		.size_bytes = iov.iov_len,
 	};
 
-	return log_transfer(bufio_engine_of(l->fs->bufio), &io, 1);
+	return e->ops->transfer(e, &io);
 }
 
 static void end_data(struct log *l)

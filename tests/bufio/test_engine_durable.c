@@ -27,9 +27,11 @@ static void teardown(void)
 	fixture_finish(&fixture);
 }
 
-/* Durable writes. */
+/* Durable writes, in both ways: submitted, and by the thread that waits for them. */
 
-static int write_durable(unsigned seed)
+enum way { SUBMIT, TRANSFER, NR_WAYS };
+
+static int write_durable(enum way way, unsigned seed)
 {
 	struct request *q = calloc(1, sizeof(*q));
 	void *data = pattern_alloc(PIECE_BYTES, seed);
@@ -37,7 +39,7 @@ static int write_durable(unsigned seed)
 
 	request_init(q, BUFIO_OP_WRITE, 8192, data, PIECE_BYTES);
 	q->io.flags = BUFIO_IO_DURABLE;
-	r = request_submit(ENGINE, q);
+	r = way == SUBMIT ? request_submit(ENGINE, q) : request_transfer(ENGINE, q);
 	if (r == 0)
 		assert_pattern(ENGINE, 8192, PIECE_BYTES, seed);
 	free(data);
@@ -50,24 +52,26 @@ START_TEST(durable_write_is_one_dsync_iocb)
 	fake_reset();
 	use(KIND_AIO);
 	script.nr_syncs = 0;
-	ck_assert_int_eq(write_durable(1), 0);
+	ck_assert_int_eq(write_durable((enum way)_i, 1), 0);
 	ck_assert_int_eq(script.nr_durable, 1);
 	ck_assert_int_eq(script.nr_syncs, 0);
 	teardown();
 }
 END_TEST
 
+/* _i: both ways, two errors */
 START_TEST(dsync_refused_by_submit_is_done_by_the_submitter)
 {
 	static const int errors[] = {-EINVAL, -EOPNOTSUPP};
+	enum way way = (enum way)(_i % NR_WAYS);
 
 	fake_reset();
 	use(KIND_AIO);
-	script.durable_error = errors[_i];
-	ck_assert_int_eq(write_durable(1), 0);
+	script.durable_error = errors[_i / NR_WAYS];
+	ck_assert_int_eq(write_durable(way, 1), 0);
 	ck_assert_int_eq(script.nr_durable, 1);
 	/* Not tried a second time. */
-	ck_assert_int_eq(write_durable(2), 0);
+	ck_assert_int_eq(write_durable(way, 2), 0);
 	ck_assert_int_eq(script.nr_durable, 1);
 	teardown();
 }
@@ -76,13 +80,14 @@ END_TEST
 START_TEST(dsync_refused_at_completion_is_done_again)
 {
 	static const int errors[] = {-EINVAL, -EOPNOTSUPP};
+	enum way way = (enum way)(_i % NR_WAYS);
 
 	fake_reset();
 	use(KIND_AIO);
-	script.durable_event = errors[_i];
-	ck_assert_int_eq(write_durable(1), 0);
+	script.durable_event = errors[_i / NR_WAYS];
+	ck_assert_int_eq(write_durable(way, 1), 0);
 	ck_assert_int_eq(script.nr_durable, 1);
-	ck_assert_int_eq(write_durable(2), 0);
+	ck_assert_int_eq(write_durable(way, 2), 0);
 	ck_assert_int_eq(script.nr_durable, 1);
 	teardown();
 }
@@ -90,30 +95,63 @@ END_TEST
 
 START_TEST(without_dsync_durable_is_write_and_sync)
 {
+	enum way way = (enum way)(_i % NR_WAYS);
+
 	fake_reset();
-	use(_i);
+	use(_i / NR_WAYS);
 	script.nr_syncs = 0;
 	script.durable_error = -EINVAL;
 	script.call_error = -EOPNOTSUPP;
-	ck_assert_int_eq(write_durable(1), 0);
+	ck_assert_int_eq(write_durable(way, 1), 0);
 	ck_assert_int_eq(script.nr_syncs, 1);
-	ck_assert_int_eq(write_durable(2), 0);
+	ck_assert_int_eq(write_durable(way, 2), 0);
 	ck_assert_int_eq(script.nr_syncs, 2);
 	script.sync_error = -EIO;
-	ck_assert_int_eq(write_durable(3), -EIO);
+	ck_assert_int_eq(write_durable(way, 3), -EIO);
 	teardown();
 }
 END_TEST
 
 START_TEST(failing_durable_write_is_not_taken_for_a_refusal)
 {
+	enum way way = (enum way)_i;
+
 	fake_reset();
 	use(KIND_AIO);
 	script.durable_error = -EINVAL;
 	script.call_error = -EIO;
-	ck_assert_int_eq(write_durable(1), -EIO);
-	ck_assert_int_eq(write_durable(1), -EIO);
+	ck_assert_int_eq(write_durable(way, 1), -EIO);
+	ck_assert_int_eq(write_durable(way, 1), -EIO);
 	ck_assert_int_eq(script.nr_durable, 2);
+	teardown();
+}
+END_TEST
+
+START_TEST(durable_write_that_is_short_or_interrupted_is_completed)
+{
+	fake_reset();
+	use(KIND_AIO);
+	script.shorten = true;
+	script.submit_interrupt = script.event_interrupt = 3;
+	for (unsigned seed = 1; seed < 20; seed++)
+		ck_assert_int_eq(write_durable((enum way)_i, seed), 0);
+	teardown();
+}
+END_TEST
+
+START_TEST(durable_transfer_needs_no_context)
+{
+	fake_reset();
+	use(KIND_AIO);
+	script.setup_error = -EAGAIN;
+	ck_assert_int_eq(write_durable(TRANSFER, 1), 0);
+	ck_assert_int_eq(script.nr_durable, 0);
+	script.setup_error = 0;
+	script.submit_again = 10;
+	ck_assert_int_eq(write_durable(TRANSFER, 2), 0);
+	script.submit_again = 0;
+	ck_assert_int_eq(write_durable(TRANSFER, 3), 0);
+	ck_assert_int_eq(script.nr_durable, 1);
 	teardown();
 }
 END_TEST
@@ -195,7 +233,7 @@ START_TEST(flush_after_a_failed_durable_write_fails_in_the_page_cache)
 	fake_reset();
 	use(KIND_BUFFERED);
 	script.call_error = -EIO;
-	ck_assert_int_eq(write_durable(1), -EIO);
+	ck_assert_int_eq(write_durable(SUBMIT, 1), -EIO);
 	ck_assert_int_eq(ENGINE->ops->flush(ENGINE), -EIO);
 	ck_assert_int_eq(ENGINE->ops->flush(ENGINE), 0);
 	teardown();
@@ -292,11 +330,13 @@ static TCase *durable_case(void)
 	TCase *t = tcase_create("durable");
 
 	tcase_set_timeout(t, 60);
-	tcase_add_test(t, durable_write_is_one_dsync_iocb);
-	tcase_add_loop_test(t, dsync_refused_by_submit_is_done_by_the_submitter, 0, 2);
-	tcase_add_loop_test(t, dsync_refused_at_completion_is_done_again, 0, 2);
-	tcase_add_loop_test(t, without_dsync_durable_is_write_and_sync, 0, NR_FILE_KINDS);
-	tcase_add_test(t, failing_durable_write_is_not_taken_for_a_refusal);
+	tcase_add_loop_test(t, durable_write_is_one_dsync_iocb, 0, NR_WAYS);
+	tcase_add_loop_test(t, dsync_refused_by_submit_is_done_by_the_submitter, 0, 2 * NR_WAYS);
+	tcase_add_loop_test(t, dsync_refused_at_completion_is_done_again, 0, 2 * NR_WAYS);
+	tcase_add_loop_test(t, without_dsync_durable_is_write_and_sync, 0, NR_FILE_KINDS * NR_WAYS);
+	tcase_add_loop_test(t, failing_durable_write_is_not_taken_for_a_refusal, 0, NR_WAYS);
+	tcase_add_loop_test(t, durable_write_that_is_short_or_interrupted_is_completed, 0, NR_WAYS);
+	tcase_add_test(t, durable_transfer_needs_no_context);
 	tcase_add_test(t, many_durable_writes_without_dsync_keep_their_contents);
 	return t;
 }
