@@ -30,7 +30,7 @@
 #define EXIT_SYSTEM 2
 #define EXIT_MOUNT  32
 
-#define READAHEAD_KIB 1024
+#define READAHEAD_KIB 4096
 
 struct mount {
 	struct options o;
@@ -272,7 +272,7 @@ static void name_umount_helper(const struct mount *m)
 		;
 }
 
-/* The kernel's read-ahead is 128 KiB; root may set what FUSE was told to be possible. */
+/* The kernel reads 128 KiB ahead; root may set more, so that more than one request of 1 MiB is under way. */
 static void deepen_readahead(const struct mount *m)
 {
 	char path[128];

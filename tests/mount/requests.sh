@@ -110,14 +110,14 @@ leave "$img"
 am_root || exit 0
 t bufs "$img" "$mnt" || die mount
 bdi=/sys/class/bdi/$(stat -c %Hd:%Ld "$mnt")
-[ ! -w "$bdi/read_ahead_kb" ] || [ "$(cat "$bdi/read_ahead_kb")" = 1024 ] || die "read-ahead: $(cat "$bdi/read_ahead_kb")"
+[ ! -w "$bdi/read_ahead_kb" ] || [ "$(cat "$bdi/read_ahead_kb")" = 4096 ] || die "read-ahead: $(cat "$bdi/read_ahead_kb")"
 cmp "$mnt/large" "$top/million" || die "read"
 dd if=/dev/zero of="$mnt/larger" bs=1M count=16 status=none
 leave "$img"
 begin
 deep=
 [ ! -w "/sys/class/bdi/$(stat -c %Hd:%Ld .)/read_ahead_kb" ] || deep=1
-[ -z "$deep" ] || echo 1024 >"/sys/class/bdi/$(stat -c %Hd:%Ld .)/read_ahead_kb"
+[ -z "$deep" ] || echo 4096 >"/sys/class/bdi/$(stat -c %Hd:%Ld .)/read_ahead_kb"
 cp larger "$top/copy" || die "cp"
 nr=$(requests | grep -cx READ)
 [ -z "$deep" ] || [ "$nr" -le 20 ] || die "cp of 16 MiB costs $nr requests"
