@@ -66,6 +66,17 @@ static int acl_open(uint8_t *bytes, size_t size, struct acl *ret)
 	return ret->nr ? check_entries(ret) : 0;
 }
 
+bool acl_is_valid(const void *value, size_t size)
+{
+	uint8_t bytes[ACL_MAX_BYTES];
+	struct acl a;
+
+	if (size > sizeof(bytes))
+		return false;
+	memcpy(bytes, value, size);
+	return acl_open(bytes, size, &a) == 0 && a.nr;
+}
+
 /* Which bits of the mode an entry is about: their place, or -1. */
 static int mode_shift(const struct acl *a, unsigned i)
 {

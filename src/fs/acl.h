@@ -12,6 +12,9 @@
 
 #define ACL_MAX_BYTES 4096u /* the kernel takes no larger ones */
 
+/* Is this the value of an ACL, with entries? */
+bool acl_is_valid(const void *value, size_t size);
+
 /*
  * Set the ACL that name says, and what the access ACL makes of the mode; one that says no more than the mode is
  * not kept, nor is one without entries.  kill_sgid: S_ISGID goes too.  Like xattr_change(), and -EINVAL: it is none;

@@ -5,8 +5,8 @@
  */
 #include "check_priv.h"
 
+#include "acl.h"
 #include "balloc.h"
-#include "xattr_record.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -59,8 +59,8 @@ static int chain_read(struct attrs *a, uint64_t block, enum meta_kind kind,
 	return vec_push(a->claims, sizeof(block), &block);
 }
 
-/* Each block holds at least a byte, so this ends. */
-static int check_value(struct attrs *a, uint64_t block, uint32_t left)
+/* Each block holds at least a byte, so this ends.  The value goes to copy, if that is not NULL. */
+static int check_value(struct attrs *a, uint64_t block, uint32_t left, uint8_t *copy)
 {
 	while (left) {
 		struct bufio_buffer *b;
@@ -71,6 +71,8 @@ static int check_value(struct attrs *a, uint64_t block, uint32_t left)
 			return r;
 		used = le32_get(((const struct disk_chain *)bufio_data(b))->used);
 		block = le64_get(((const struct disk_chain *)bufio_data(b))->next);
+		if (copy && used <= left)
+			copy = mempcpy(copy, (const struct disk_chain *)bufio_data(b) + 1, used);
 		bufio_release(b);
 		if (used == 0 || used > left)
 			return -EUCLEAN;
@@ -83,15 +85,23 @@ static int check_value(struct attrs *a, uint64_t block, uint32_t left)
 static int check_record(struct attrs *a, const uint8_t *at, unsigned left)
 {
 	struct xattr_record record;
+	uint8_t acl[ACL_MAX_BYTES];
 	uint64_t hash;
+	bool is_acl;
 	int r = xattr_record_decode(at, left, &record);
 
 	if (r < 0)
 		return r;
+	is_acl = record.name.prefix >= XATTR_ACL_ACCESS;
+	if (is_acl && record.value_bytes > sizeof(acl))
+		return -EUCLEAN;
 	hash = XXH3_64bits_withSeed(record.name.rest, record.name.len, record.name.prefix);
 	r = vec_push(&a->names, sizeof(hash), &hash);
 	if (r == 0 && record.external)
-		r = check_value(a, record.block, record.value_bytes);
+		r = check_value(a, record.block, record.value_bytes, is_acl ? acl : NULL);
+	if (r == 0 && is_acl &&
+	    !acl_is_valid(record.external ? acl : record.value, record.value_bytes))
+		return -EUCLEAN;
 	return r < 0 ? r : (int)record.bytes;
 }
 
@@ -144,6 +154,13 @@ static void drop_tail(struct disk_inode *d)
 	} else {
 		dir_make_empty(d);
 	}
+}
+
+void attrs_drop(struct disk_inode *d)
+{
+	d->xattr_block = le64_make(0);
+	if (d->xattr_bytes)
+		drop_tail(d);
 }
 
 static int check_tail(struct attrs *a)

@@ -120,7 +120,7 @@ static int claim_others(struct scan *s)
 			     " of its index or attributes is in use elsewhere; they are dropped",
 			     s->ino, block)) {
 		s->changed = true;
-		s->d.xattr_block = le64_make(0);
+		attrs_drop(&s->d);
 		if (le16_get(s->d.mode) >> 12 == DT_DIR) {
 			s->d.special = le64_make(0);
 			s->reindex = true;

@@ -229,6 +229,7 @@ int scan_claim(struct scan *s);
 
 /* check_attrs.c: what it claims goes to claims; true in *ret_changed: d was changed. */
 int check_attrs(struct check *c, uint64_t ino, struct disk_inode *d, struct vec *claims);
+void attrs_drop(struct disk_inode *d); /* all of them: also a record in the tail may have blocks */
 
 /* check_names.c */
 struct dir_scan {

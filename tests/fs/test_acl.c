@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "acl.h"
+#include "fsck.h"
 #include "inode.h"
 
 #define SIZE	(UINT64_C(16) << 20)
@@ -409,6 +410,58 @@ START_TEST(setgid_goes_with_a_new_acl_if_asked)
 }
 END_TEST
 
+static void count_bad_attributes(void *context, const struct check_problem *p)
+{
+	unsigned *nr = context;
+
+	*nr += !strcmp(p->code, "xattr-block-bad");
+}
+
+static unsigned check_and_repair(enum check_mode mode)
+{
+	unsigned nr = 0;
+	const struct check_options o = {
+		.mode = mode, .problem = count_bad_attributes, .context = &nr};
+	struct check_result result;
+
+	ck_assert_int_eq(check_fs(i.engine, &o, &result), 0);
+	if (mode == CHECK_REPAIR)
+		ck_assert_uint_eq(result.problems, result.repaired);
+	return nr;
+}
+
+/* As a record it is good, and so is its block. */
+START_TEST(an_acl_that_is_none_is_found_by_the_check)
+{
+	struct value v = value_of("u7 u1:7 u2:7 u3:7 g7 m7 o7");
+	const struct fs_attr to = {.mode = 0600};
+	struct disk_inode d;
+	struct fs_attr attr;
+	uint64_t ino;
+
+	image_init_mounted(&i, SIZE, 1024);
+	ino = image_make(&i, INODE_ROOT, "f", S_IFREG | 0644);
+	/* no room for it in the inode */
+	ck_assert_int_eq(fs_setxattr(i.fs, ino, "user.a", v.bytes, 100, 0), 0);
+	ck_assert_int_eq(fs_setxattr(i.fs, ino, ACCESS, v.bytes, v.size, 0), 0);
+	image_unmount(&i);
+	image_peek(&i, geo_inode_block(&i.geo, ino), geo_inode_offset(&i.geo, ino), &d, sizeof(d));
+	image_break(&i, le64_get(d.xattr_block), 48 + 8 + 4, 9);
+	image_mount(&i);
+	ck_assert_int_eq(fs_lookup(i.fs, INODE_ROOT, "f", &attr), 0);
+	ck_assert_int_eq(fs_setattr(i.fs, ino, &to, FS_SET_MODE, &attr), -EUCLEAN);
+	image_unmount(&i);
+	ck_assert_uint_eq(check_and_repair(CHECK_REPORT), 1);
+	ck_assert_uint_eq(check_and_repair(CHECK_REPAIR), 1);
+	image_mount(&i);
+	ck_assert_int_eq(fs_lookup(i.fs, INODE_ROOT, "f", &attr), 0);
+	ck_assert_int_eq(fs_setattr(i.fs, ino, &to, FS_SET_MODE, &attr), 0);
+	expect(ino, ACCESS, NULL);
+	ck_assert_int_eq(fs_getxattr(i.fs, ino, "user.a", NULL, 0), 100);
+	finish();
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = tcase_create("acl");
@@ -426,5 +479,6 @@ int main(void)
 	tcase_add_test(tc, without_space_for_the_acl_nothing_is_made);
 	tcase_add_loop_test(tc, privileges_go_as_asked, 0, sizeof(kills) / sizeof(kills[0]));
 	tcase_add_test(tc, setgid_goes_with_a_new_acl_if_asked);
+	tcase_add_test(tc, an_acl_that_is_none_is_found_by_the_check);
 	return image_run("acl", cases);
 }

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
+#include "fsck.h"
 #include "inode.h"
 #include "xattr.h"
 
@@ -487,6 +488,63 @@ START_TEST(a_value_without_space_leaves_the_old_one)
 }
 END_TEST
 
+/* The first block of the value of a record in the tail. */
+static uint64_t value_block_in_tail(uint64_t ino)
+{
+	struct xattr_record record;
+	struct inode *inode;
+
+	ck_assert_int_eq(inode_get(i.fs, ino, &inode), 0);
+	ck_assert_int_eq(xattr_record_decode(inode->tail + inode_data_bytes(inode),
+					     inode->xattr_bytes, &record),
+			 0);
+	ck_assert(record.external);
+	inode_put(inode);
+	return record.block;
+}
+
+static void map_first_block(uint64_t ino, uint64_t block)
+{
+	struct disk_extent *e;
+	struct inode *inode;
+	struct txn t;
+
+	ck_assert_int_eq(inode_get(i.fs, ino, &inode), 0);
+	ck_assert_int_eq(txn_start(i.fs, 0, &t), 0);
+	pthread_rwlock_wrlock(&inode->lock);
+	ck_assert_uint_eq(inode->data_format, DATA_EXTENTS);
+	e = (struct disk_extent *)inode->tail;
+	e->physical = le48_make(block);
+	ck_assert_int_eq(inode_store(&t, inode), 0);
+	pthread_rwlock_unlock(&inode->lock);
+	ck_assert_int_eq(txn_stop(&t), 0);
+	inode_put(inode);
+}
+
+START_TEST(a_value_in_blocks_of_another_is_dropped_from_the_tail_too)
+{
+	const struct check_options repair = {.mode = CHECK_REPAIR};
+	struct check_result result;
+	uint64_t other, ino;
+
+	image_init_mounted(&i, SIZE, 1024);
+	other = image_make(&i, INODE_ROOT, "other", S_IFREG | 0644);
+	image_write(&i, other, 0, value, 1000);
+	ino = image_make(&i, INODE_ROOT, "f", S_IFREG | 0644);
+	set(ino, "user.a", 3000, 1);
+	map_first_block(other, value_block_in_tail(ino));
+	image_unmount(&i);
+	ck_assert_int_eq(check_fs(i.engine, &repair, &result), 0);
+	ck_assert_uint_ne(result.problems, 0);
+	ck_assert_uint_eq(result.problems, result.repaired);
+	image_check(&i);
+	image_mount(&i);
+	ino = image_lookup(&i, INODE_ROOT, "f");
+	ck_assert_int_eq(fs_getxattr(i.fs, ino, "user.a", NULL, 0), -ENODATA);
+	finish();
+}
+END_TEST
+
 /* What a program may do with attributes, against a table. */
 
 #define NR_INODES 5
@@ -647,6 +705,7 @@ int main(void)
 	tcase_add_test(tc, an_unlinked_file_has_them_until_it_is_forgotten);
 	tcase_add_test(tc, an_absent_name_costs_no_read);
 	tcase_add_test(tc, a_value_without_space_leaves_the_old_one);
+	tcase_add_test(tc, a_value_in_blocks_of_another_is_dropped_from_the_tail_too);
 	tcase_add_loop_test(tc, random_programs_agree_with_a_table, 0, 6);
 	return image_run("xattr", cases);
 }
