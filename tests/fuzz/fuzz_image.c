@@ -20,6 +20,7 @@
 
 #include "craft.h"
 #include "fs.h"
+#include "xattr.h"
 #include "fsck.h"
 #include "super.h"
 
@@ -120,6 +121,24 @@ static void use_file(struct use *u, const struct fs_attr *attr)
 	note(u, fs_setattr(fs, attr->ino, &set, FS_SET_MODE | FS_SET_MTIME_NOW, &set));
 }
 
+static void use_xattrs(struct use *u, uint64_t ino)
+{
+	static char list[XATTR_LIST_BYTES], value[XATTR_VALUE_MAX];
+	ssize_t n = fs_listxattr(u->fs, ino, list, sizeof(list));
+	unsigned nr = 0;
+
+	note(u, n);
+	for (const char *name = list; name < list + n; name += strlen(name) + 1) {
+		note(u, fs_getxattr(u->fs, ino, name, value, sizeof(value)));
+		if (nr++ % 2)
+			note(u, fs_removexattr(u->fs, ino, name));
+		else
+			note(u, fs_setxattr(u->fs, ino, name, value, 700 * nr, 0));
+	}
+	note(u, fs_setxattr(u->fs, ino, "trusted.new", value, 20, 0));
+	note(u, fs_setxattr(u->fs, ino, "trusted.large", value, 3000, 0));
+}
+
 static void use_names(struct use *u, uint64_t dir, const struct names *n)
 {
 	const struct fs_new what = {.mode = S_IFREG | 0600}, sub = {.mode = S_IFDIR | 0700};
@@ -163,6 +182,7 @@ static void use_dir(struct use *u, uint64_t dir, unsigned depth)
 		u->nr_visited++;
 		if (r < 0)
 			continue;
+		use_xattrs(u, attr.ino);
 		if (!S_ISDIR(attr.mode))
 			use_file(u, &attr);
 		else if (depth < MAX_DEPTH)
