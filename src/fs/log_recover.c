@@ -13,11 +13,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* So much of the log is read at once: most records are small. */
+#define READ_BYTES ((size_t)1 << 20)
+
 struct reader {
 	const struct fs *fs;
 	struct bufio_engine *e;
 	uint8_t *memory;
-	size_t blocks; /* of memory */
+	size_t blocks;	    /* of memory */
+	uint32_t first, nr; /* of the log, are in it */
 };
 
 static int reader_reserve(struct reader *rd, size_t blocks)
@@ -34,7 +38,7 @@ static int reader_reserve(struct reader *rd, size_t blocks)
 	return 0;
 }
 
-static int read_blocks(struct reader *rd, uint32_t offset, uint32_t nr)
+static int fill_memory(struct reader *rd, uint32_t offset, uint32_t nr)
 {
 	const struct geometry *g = &rd->fs->geo;
 	struct iovec iov;
@@ -47,45 +51,71 @@ static int read_blocks(struct reader *rd, uint32_t offset, uint32_t nr)
 	};
 	int r;
 
+	rd->nr = 0;
 	r = reader_reserve(rd, nr);
 	if (r < 0)
 		return r;
 	iov = (struct iovec){rd->memory, io.size_bytes};
-	return rd->e->ops->transfer(rd->e, &io);
+	r = rd->e->ops->transfer(rd->e, &io);
+	if (r == 0) {
+		rd->first = offset;
+		rd->nr = nr;
+	}
+	return r;
 }
 
-/* The record of seq at offset is in memory: its size, 0 if there is none, or error. */
-static int64_t read_record(struct reader *rd, uint32_t offset, uint64_t seq)
+/* Behind the last record it is of no account if the device cannot be read. */
+static int read_blocks(struct reader *rd, uint32_t offset, uint32_t nr, const uint8_t **ret)
+{
+	const struct geometry *g = &rd->fs->geo;
+	uint32_t left = g->log_blocks - offset, most = (uint32_t)(READ_BYTES >> g->block_shift);
+	uint32_t many = most < left ? most : left;
+	int r = 0;
+
+	if (offset < rd->first || offset + nr > rd->first + rd->nr) {
+		r = fill_memory(rd, offset, many > nr ? many : nr);
+		if (r < 0 && many > nr)
+			r = fill_memory(rd, offset, nr);
+	}
+	if (r == 0)
+		*ret = rd->memory + ((size_t)(offset - rd->first) << g->block_shift);
+	return r;
+}
+
+/* The record of seq at offset, in memory: its size, 0 if there is none, or error. */
+static int64_t read_record(struct reader *rd, uint32_t offset, uint64_t seq,
+			   const uint8_t **ret_record)
 {
 	uint32_t nr;
 	int r;
 
 	if (offset >= rd->fs->geo.log_blocks)
 		return 0;
-	r = read_blocks(rd, offset, 1);
+	r = read_blocks(rd, offset, 1, ret_record);
 	if (r < 0)
 		return r;
-	nr = record_begins(rd->fs, rd->memory, offset, seq);
+	nr = record_begins(rd->fs, *ret_record, offset, seq);
 	if (nr == 0)
 		return 0;
-	r = read_blocks(rd, offset, nr);
+	r = read_blocks(rd, offset, nr, ret_record);
 	if (r < 0)
 		return r;
-	return record_is_good(rd->fs, rd->memory, nr) ? nr : 0;
+	return record_is_good(rd->fs, *ret_record, nr) ? nr : 0;
 }
 
 static int read_head(struct reader *rd, struct log_scan *ret)
 {
 	const struct geometry *g = &rd->fs->geo;
 	const struct disk_log *d;
+	const uint8_t *block;
 	int r;
 
-	r = read_blocks(rd, 0, 1);
+	r = read_blocks(rd, 0, 1, &block);
 	if (r == 0)
-		r = meta_verify_raw(rd->fs, g->log_start, META_LOG, 0, rd->memory);
+		r = meta_verify_raw(rd->fs, g->log_start, META_LOG, 0, block);
 	if (r < 0)
 		return r;
-	d = (const struct disk_log *)rd->memory;
+	d = (const struct disk_log *)block;
 	*ret = (struct log_scan){.tail_seq = le64_get(d->tail_seq),
 				 .tail_offset = le32_get(d->tail_offset)};
 	if (!log_block_is_good(g, d))
@@ -98,16 +128,17 @@ static int read_head(struct reader *rd, struct log_scan *ret)
 static int scan(struct reader *rd, log_take *take, void *context, struct log_scan *s)
 {
 	uint32_t offset = s->tail_offset;
+	const uint8_t *record;
 	int64_t nr;
 	int r = 0;
 
 	while (r == 0) {
-		nr = read_record(rd, offset, s->next_seq);
+		nr = read_record(rd, offset, s->next_seq, &record);
 		if (nr == 0 && offset != 1)
-			nr = read_record(rd, offset = 1, s->next_seq);
+			nr = read_record(rd, offset = 1, s->next_seq, &record);
 		if (nr <= 0)
 			return (int)nr;
-		r = take(context, rd->memory, (uint32_t)nr);
+		r = take(context, record, (uint32_t)nr);
 		offset += (uint32_t)nr;
 		s->next_seq++;
 		s->next_offset = offset;
