@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "image.h"
+#include "model_parts.h"
 
 const char *model_name(unsigned name)
 {
@@ -43,7 +44,7 @@ void model_init(struct model *m, struct fs *fs)
 
 /* The rules.  Each returns what the filesystem has to return, and changes the model if that is 0. */
 
-static int rule_dir(const struct model_node *dir)
+int model_rule_dir(const struct model_node *dir)
 {
 	if (!is_dir(dir))
 		return -ENOTDIR;
@@ -53,7 +54,7 @@ static int rule_dir(const struct model_node *dir)
 static int rule_make(struct model *m, unsigned dir, unsigned name, uint32_t mode, unsigned node)
 {
 	struct model_node *d = &m->node[dir], *n = &m->node[node];
-	int r = rule_dir(d);
+	int r = model_rule_dir(d);
 
 	if (r == 0 && d->child[name])
 		r = -EEXIST;
@@ -76,15 +77,16 @@ static int rule_link(struct model *m, unsigned node, unsigned dir, unsigned name
 
 	if (is_dir(n))
 		return -EPERM;
-	r = rule_dir(d);
+	r = model_rule_dir(d);
 	if (r == 0 && d->child[name])
 		r = -EEXIST;
-	if (r == 0 && !n->nlink)
+	if (r == 0 && !n->nlink && !n->linkable)
 		r = -ENOENT;
 	if (r < 0)
 		return r;
 	d->child[name] = node;
 	n->nlink++;
+	n->linkable = false;
 	return 0;
 }
 
@@ -99,7 +101,7 @@ static void lose_name(struct model *m, struct model_node *dir, unsigned node)
 static int rule_remove(struct model *m, unsigned dir, unsigned name, bool want_dir)
 {
 	struct model_node *d = &m->node[dir], *n = &m->node[d->child[name]];
-	int r = rule_dir(d);
+	int r = model_rule_dir(d);
 
 	if (r == 0 && !d->child[name])
 		r = -ENOENT;
@@ -113,10 +115,6 @@ static int rule_remove(struct model *m, unsigned dir, unsigned name, bool want_d
 	d->child[name] = 0;
 	return 0;
 }
-
-struct model_rename {
-	unsigned from_dir, from, to_dir, to, flags;
-};
 
 /* Is node dir, or a directory that dir is in? */
 static bool is_above(const struct model *m, unsigned node, unsigned dir)
@@ -176,14 +174,14 @@ static unsigned disown(struct model *m, unsigned dir, unsigned name)
 	return node;
 }
 
-static int rule_rename(struct model *m, const struct model_rename *r)
+int model_rule_rename(struct model *m, const struct model_rename *r)
 {
 	unsigned moved, other;
 	int result = 0;
 
 	/* the directories themselves come first: the way up from one that is gone, or none, is no way */
 	for (unsigned i = 0; i < 2 && result == 0; i++)
-		result = rule_dir(&m->node[i ? r->to_dir : r->from_dir]);
+		result = model_rule_dir(&m->node[i ? r->to_dir : r->from_dir]);
 	if (result == 0)
 		result = rule_rename_names(m, r);
 	if (result < 0)
@@ -200,7 +198,7 @@ static int rule_rename(struct model *m, const struct model_rename *r)
 	return 0;
 }
 
-static int rule_is_file(const struct model_node *n)
+int model_rule_is_file(const struct model_node *n)
 {
 	if (is_dir(n))
 		return -EISDIR;
@@ -209,32 +207,32 @@ static int rule_is_file(const struct model_node *n)
 
 /* Random programs */
 
-static unsigned draw(uint64_t *seed, unsigned limit)
+unsigned model_draw(uint64_t *seed, unsigned limit)
 {
 	return (unsigned)(image_random(seed) >> 33) % limit;
 }
 
-static unsigned draw_node(const struct model *m, uint64_t *seed)
+unsigned model_draw_node(const struct model *m, uint64_t *seed)
 {
 	unsigned n;
 
 	do {
-		n = 1 + draw(seed, MODEL_NODES);
+		n = 1 + model_draw(seed, MODEL_NODES);
 	} while (!m->node[n].mode);
 	return n;
 }
 
 /* Mostly a directory. */
-static unsigned draw_dir(const struct model *m, uint64_t *seed)
+unsigned model_draw_dir(const struct model *m, uint64_t *seed)
 {
-	unsigned n = draw_node(m, seed);
+	unsigned n = model_draw_node(m, seed);
 
 	for (unsigned i = 0; i < 20 && !is_dir(&m->node[n]); i++)
-		n = draw_node(m, seed);
+		n = model_draw_node(m, seed);
 	return n;
 }
 
-static unsigned unused_node(const struct model *m)
+unsigned model_unused_node(const struct model *m)
 {
 	for (unsigned n = 1; n <= MODEL_NODES; n++) {
 		if (!m->node[n].mode)
@@ -246,8 +244,9 @@ static unsigned unused_node(const struct model *m)
 static void step_make(struct model *m, uint64_t *seed)
 {
 	static const uint32_t types[] = {S_IFREG, S_IFREG, S_IFDIR, S_IFDIR, S_IFLNK, S_IFIFO};
-	unsigned dir = draw_dir(m, seed), name = draw(seed, MODEL_NAMES), node = unused_node(m);
-	const struct fs_new what = {.mode = types[draw(seed, 6)] | draw(seed, 01000),
+	unsigned dir = model_draw_dir(m, seed), name = model_draw(seed, MODEL_NAMES),
+		 node = model_unused_node(m);
+	const struct fs_new what = {.mode = types[model_draw(seed, 6)] | model_draw(seed, 01000),
 				    .target = model_name(name)};
 	struct fs_attr attr;
 	int r;
@@ -262,8 +261,8 @@ static void step_make(struct model *m, uint64_t *seed)
 
 static void step_link(struct model *m, uint64_t *seed)
 {
-	unsigned node = draw_node(m, seed), dir = draw_dir(m, seed);
-	unsigned name = draw(seed, MODEL_NAMES);
+	unsigned node = model_draw_node(m, seed), dir = model_draw_dir(m, seed);
+	unsigned name = model_draw(seed, MODEL_NAMES);
 	struct fs_attr attr;
 	int r = rule_link(m, node, dir, name);
 
@@ -275,8 +274,8 @@ static void step_link(struct model *m, uint64_t *seed)
 
 static void step_remove(struct model *m, uint64_t *seed)
 {
-	unsigned dir = draw_dir(m, seed), name = draw(seed, MODEL_NAMES);
-	bool want_dir = draw(seed, 2);
+	unsigned dir = model_draw_dir(m, seed), name = model_draw(seed, MODEL_NAMES);
+	bool want_dir = model_draw(seed, 2);
 	int r = rule_remove(m, dir, name, want_dir);
 
 	if (want_dir)
@@ -288,12 +287,12 @@ static void step_remove(struct model *m, uint64_t *seed)
 static void step_rename(struct model *m, uint64_t *seed)
 {
 	static const unsigned flags[] = {0, 0, RENAME_NOREPLACE, RENAME_EXCHANGE};
-	const struct model_rename rn = {.from_dir = draw_dir(m, seed),
-					.from = draw(seed, MODEL_NAMES),
-					.to_dir = draw_dir(m, seed),
-					.to = draw(seed, MODEL_NAMES),
-					.flags = flags[draw(seed, 4)]};
-	int r = rule_rename(m, &rn);
+	const struct model_rename rn = {.from_dir = model_draw_dir(m, seed),
+					.from = model_draw(seed, MODEL_NAMES),
+					.to_dir = model_draw_dir(m, seed),
+					.to = model_draw(seed, MODEL_NAMES),
+					.flags = flags[model_draw(seed, 4)]};
+	int r = model_rule_rename(m, &rn);
 
 	ck_assert_int_eq(fs_rename(m->fs, m->node[rn.from_dir].ino, model_name(rn.from),
 				   m->node[rn.to_dir].ino, model_name(rn.to), rn.flags),
@@ -302,10 +301,11 @@ static void step_rename(struct model *m, uint64_t *seed)
 
 static void step_write(struct model *m, uint64_t *seed)
 {
-	struct model_node *n = &m->node[draw_node(m, seed)];
-	unsigned offset = draw(seed, 3) ? draw(seed, 200) : draw(seed, MODEL_BYTES - 1);
-	unsigned size = 1 + draw(seed, MODEL_BYTES - offset);
-	int r = rule_is_file(n);
+	struct model_node *n = &m->node[model_draw_node(m, seed)];
+	unsigned offset =
+		model_draw(seed, 3) ? model_draw(seed, 200) : model_draw(seed, MODEL_BYTES - 1);
+	unsigned size = 1 + model_draw(seed, MODEL_BYTES - offset);
+	int r = model_rule_is_file(n);
 	uint8_t data[MODEL_BYTES];
 
 	for (unsigned i = 0; i < size; i++)
@@ -320,10 +320,10 @@ static void step_write(struct model *m, uint64_t *seed)
 
 static void step_truncate(struct model *m, uint64_t *seed)
 {
-	struct model_node *n = &m->node[draw_node(m, seed)];
-	struct fs_attr attr = {.size = draw(seed, draw(seed, 2) ? 200 : MODEL_BYTES)};
+	struct model_node *n = &m->node[model_draw_node(m, seed)];
+	struct fs_attr attr = {.size = model_draw(seed, model_draw(seed, 2) ? 200 : MODEL_BYTES)};
 	uint64_t size = attr.size;
-	int r = rule_is_file(n);
+	int r = model_rule_is_file(n);
 
 	ck_assert_int_eq(fs_setattr(m->fs, n->ino, &attr, FS_SET_SIZE, &attr), r);
 	if (r < 0)
@@ -354,13 +354,14 @@ static int rule_xattr(struct model_node *n, unsigned k, const struct model_xattr
 
 static void step_xattr(struct model *m, uint64_t *seed)
 {
-	struct model_node *n = &m->node[draw_node(m, seed)];
-	unsigned k = draw(seed, MODEL_XATTRS);
-	struct model_xattr new = {.exists = draw(seed, 3), .fill = (uint8_t)draw(seed, 256)};
+	struct model_node *n = &m->node[model_draw_node(m, seed)];
+	unsigned k = model_draw(seed, MODEL_XATTRS);
+	struct model_xattr new = {.exists = model_draw(seed, 3),
+				  .fill = (uint8_t)model_draw(seed, 256)};
 	uint8_t value[MODEL_XATTR_BYTES];
 	int r;
 
-	new.size = new.exists ? draw(seed, draw(seed, 2) ? 100 : MODEL_XATTR_BYTES) : 0;
+	new.size = new.exists ? model_draw(seed, model_draw(seed, 2) ? 100 : MODEL_XATTR_BYTES) : 0;
 	memset(value, new.fill, new.size);
 	r = rule_xattr(n, k, &new);
 	if (new.exists)
@@ -410,7 +411,7 @@ static void compare_node(struct model *m, const struct model_node *n)
 /* Of one without a name: what it holds is seen once more, and then it is gone. */
 static void step_forget(struct model *m, uint64_t *seed)
 {
-	struct model_node *n = &m->node[draw_node(m, seed)];
+	struct model_node *n = &m->node[model_draw_node(m, seed)];
 	struct fs_attr attr;
 
 	if (n->nlink)
@@ -424,11 +425,26 @@ static void step_forget(struct model *m, uint64_t *seed)
 void model_step(struct model *m, uint64_t *seed)
 {
 	static void (*const steps[])(struct model *, uint64_t *) = {
-		step_make,   step_make,	 step_link,	step_remove, step_remove, step_rename,
-		step_rename, step_write, step_truncate, step_forget, step_xattr,  step_xattr,
+		step_make,
+		step_make,
+		step_link,
+		step_remove,
+		step_remove,
+		step_rename,
+		step_rename,
+		step_write,
+		step_truncate,
+		step_forget,
+		step_xattr,
+		step_xattr,
+		model_step_nameless,
+		model_step_whiteout,
+		model_step_fallocate,
+		model_step_fallocate,
+		model_step_copy,
 	};
 
-	steps[draw(seed, sizeof(steps) / sizeof(steps[0]))](m, seed);
+	steps[model_draw(seed, sizeof(steps) / sizeof(steps[0]))](m, seed);
 	m->nr_changes++;
 }
 

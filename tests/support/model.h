@@ -28,6 +28,7 @@ struct model_xattr {
 struct model_node {
 	uint32_t mode;		     /* 0: there is no such node */
 	unsigned nlink;		     /* 0: without a name, but referenced */
+	bool linkable;		     /* it never had a name */
 	unsigned nr_dirs;	     /* in it */
 	unsigned parent;	     /* of a directory */
 	unsigned child[MODEL_NAMES]; /* by name; 0: none */
