@@ -11,6 +11,7 @@
 /* Each test begins in a folder of its own, below $DIR. */
 TCase *files_case(void);
 TCase *kernel_case(void);
+TCase *large_case(void);
 TCase *names_case(void);
 TCase *space_case(void);
 TCase *users_case(void);

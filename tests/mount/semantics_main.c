@@ -54,8 +54,8 @@ static void own_folder(void)
 
 int main(void)
 {
-	TCase *cases[] = {files_case(), kernel_case(), names_case(),
-			  space_case(), users_case(),  xattr_case()};
+	TCase *cases[] = {files_case(), large_case(), kernel_case(), names_case(),
+			  space_case(), users_case(), xattr_case()};
 	Suite *s = suite_create("semantics");
 	SRunner *runner;
 	int failed;

@@ -41,6 +41,10 @@ rewrite() {
 with_o_sync() {
 	echo new | dd of=there conv=notrunc oflag=sync status=none
 }
+# the new size too
+with_o_dsync() {
+	echo new | dd of=there oflag=dsync,append conv=notrunc status=none
+}
 killed_after rw plain make
 finds new ""
 killed_after rw plain mkdir sub
@@ -56,6 +60,9 @@ killed_after rw S rewrite
 finds there new
 killed_after rw plain with_o_sync
 finds there new
+killed_after rw plain with_o_dsync
+finds there "old
+new"
 for where in "dirsync plain" "rw D" "rw S" "sync plain"; do
 	# shellcheck disable=SC2086
 	killed_after $where mkdir sub
