@@ -47,6 +47,8 @@ low="meta super $log held group txn balloc bitmap group crc btree ialloc"
 	below namei.h $low bmap inode inode_disk extents dir dir_block dir_index dir_space file_data read write truncate symlink
 	below dir.h $low bmap inode extents file_data read write truncate
 	below file.h $low bmap inode_disk extents
+	below xattr.h $low bmap inode inode_disk extents dir dir_block dir_index dir_space xattr_record
+	below acl.h $low bmap inode inode_disk extents dir file_data read write truncate xattr_store xattr_value xattr_free
 	below bmap.h $low
 	below inode.h $low
 	below ialloc.h meta super $log held txn balloc bitmap crc btree

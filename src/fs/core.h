@@ -6,7 +6,7 @@
  * What the files of the filesystem share: the mounted filesystem and its geometry.
  *
  * Layers, each calling only those to its right:
- *	namei -> file dir symlink -> inode -> bmap ialloc -> btree balloc -> txn held -> log -> meta super -> bufio
+ *	namei -> acl -> xattr -> file dir symlink -> inode -> bmap ialloc -> btree balloc -> txn held -> log -> meta super -> bufio
  *
  * What keeps each field safe:
  *	I  set at mount, then never changed
