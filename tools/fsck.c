@@ -4,6 +4,7 @@
  * whether the image is clean.
  */
 #include "common.h"
+#include "disk_time.h"
 #include "format.h"
 #include "fsck.h"
 #include "super.h"
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PROGRAM "fsck.bufs"
@@ -268,6 +270,39 @@ static int claim(const struct fsck *f, struct image_lock *ret_lock)
 	return 0;
 }
 
+static void print_error(const char *which, const struct disk_error *d)
+{
+	time_t time = time_decode(d->time).tv_sec;
+	char date[40] = "at an unknown time", function[sizeof(d->function) + 1];
+	struct tm tm;
+
+	if (gmtime_r(&time, &tm))
+		strftime(date, sizeof(date), "%F %T UTC", &tm);
+	snprintf(function, sizeof(function), "%.*s", (int)sizeof(d->function),
+		 (const char *)d->function);
+	/* the image may have anything there */
+	for (char *p = function; *p; p++)
+		if (*p < ' ' || *p > '~')
+			*p = '?';
+	printf("  %s: %s, %s, in %s, inode %" PRIu64 ", block %" PRIu64 "\n", which, date,
+	       strerror((int)(le32_get(d->error) & 0xffff)), function, le64_get(d->ino),
+	       le64_get(d->block));
+}
+
+/* What went wrong while it was mounted; a check that mends all forgets it. */
+static void print_recorded(const struct fsck *f, struct bufio_engine *e)
+{
+	struct disk_super d;
+	bool copy_bad;
+
+	if (super_read(e, &d, &copy_bad) < 0 || !le32_get(d.error_count))
+		return;
+	printf("%s: %" PRIu32 " errors were recorded while it was mounted\n", f->path,
+	       le32_get(d.error_count));
+	print_error("first", &d.first_error);
+	print_error("last", &d.last_error);
+}
+
 static int run(struct fsck *f)
 {
 	struct bufio_engine_options o = {.read_only = f->options.mode == CHECK_REPORT};
@@ -282,6 +317,7 @@ static int run(struct fsck *f)
 	if (r < 0) {
 		r = fail(f, r);
 	} else {
+		print_recorded(f, e);
 		r = check(f, e);
 		bufio_engine_destroy(e);
 	}

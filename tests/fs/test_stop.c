@@ -3,8 +3,11 @@
 #include "image.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "log.h"
 
@@ -106,6 +109,84 @@ START_TEST(what_was_not_committed_is_undone)
 }
 END_TEST
 
+/* What errors= says follows when the image lies.  The file's inode is damaged: mounted, but not read yet. */
+static void damage(enum fs_errors errors)
+{
+	unsigned at = (unsigned)((ino - 1) % (4096 / INODE_BYTES)) * INODE_BYTES + 100;
+	uint64_t block = geo_inode_block(&i.geo, ino);
+	uint8_t byte;
+
+	image_unmount(&i);
+	image_peek(&i, block, at, &byte, 1);
+	byte ^= 0x55;
+	image_poke(&i, block, at, &byte, 1);
+	i.options.errors = errors;
+	image_mount(&i);
+}
+
+static void assert_recorded(void)
+{
+	struct disk_super d;
+
+	image_get_super(&i, &d);
+	ck_assert_uint_eq(le32_get(d.state) & SUPER_ERRORS, SUPER_ERRORS);
+	ck_assert_uint_ge(le32_get(d.error_count), 1);
+	ck_assert_uint_eq(le32_get(d.first_error.error), EUCLEAN);
+	ck_assert_uint_eq(le32_get(d.last_error.error), EUCLEAN);
+}
+
+/* _i: remount-ro, continue */
+START_TEST(a_lie_of_the_image_stops_or_is_survived)
+{
+	static const enum fs_errors errors[] = {FS_ERRORS_STOP, FS_ERRORS_CONTINUE};
+	const struct fs_new what = {.mode = S_IFREG | 0600};
+	struct fs *fs;
+	struct fs_attr a;
+	bool goes_on = errors[_i] == FS_ERRORS_CONTINUE;
+
+	damage(errors[_i]);
+	ck_assert_int_eq(fs_lookup(i.fs, INODE_ROOT, "file", &a), -EUCLEAN);
+	assert_recorded();
+	ck_assert_int_eq(fs_make(i.fs, INODE_ROOT, "more", &what, &a), goes_on ? 0 : -EROFS);
+	fs = i.fs;
+	i.fs = NULL;
+	fs_unmount(fs);
+	assert_recorded();
+	/* until fsck has looked at it */
+	ck_assert_int_eq(fs_mount(i.engine, &i.options, &fs), -ESTALE);
+}
+END_TEST
+
+/* The error is on the disk before the process ends. */
+static void panic_after_recording(void)
+{
+	struct disk_super d;
+
+	image_get_super(&i, &d);
+	if (le32_get(d.error_count) == 1)
+		abort();
+	_exit(1);
+}
+
+START_TEST(a_lie_of_the_image_ends_the_process_if_that_is_wanted)
+{
+	struct fs_attr a;
+	int status;
+	pid_t pid;
+
+	pid = fork();
+	if (pid == 0) {
+		i.options.panic = panic_after_recording;
+		damage(FS_ERRORS_PANIC);
+		fs_lookup(i.fs, INODE_ROOT, "file", &a);
+		_exit(2);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFSIGNALED(status));
+	ck_assert_int_eq(WTERMSIG(status), SIGABRT);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = tcase_create("stop");
@@ -116,5 +197,7 @@ int main(void)
 	tcase_add_test(tc, flush_that_fails_stops_the_filesystem);
 	tcase_add_test(tc, checkpoint_that_fails_stops_the_filesystem);
 	tcase_add_test(tc, what_was_not_committed_is_undone);
+	tcase_add_loop_test(tc, a_lie_of_the_image_stops_or_is_survived, 0, 2);
+	tcase_add_test(tc, a_lie_of_the_image_ends_the_process_if_that_is_wanted);
 	return image_run("stop", cases);
 }

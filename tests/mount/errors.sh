@@ -56,3 +56,36 @@ refused 1 'Read-only' rm -f "$mnt/file"
 leave "$img"
 [ "$sum" = "$(sha256sum <"$img")" ] || die "a read-only mount has written"
 clean "$img"
+
+# what follows when the image lies; a small file's bytes are in its inode
+damaged() {
+	t mkfs.bufs -q -f "$img" 16M || die mkfs
+	t bufs "$img" "$mnt" || die mount
+	echo needle >"$mnt/file"
+	leave "$img"
+	at=$(grep -abo needle "$img" | head -n 1 | cut -d: -f1)
+	printf N | dd of="$img" bs=1 seek="$at" conv=notrunc status=none || die dd
+	t bufs -o "errors=$1" "$img" "$mnt" || die "mount with errors=$1"
+	t cat "$mnt/file" 2>"$top/err" && die "damage was not seen"
+}
+recorded() {
+	t fsck.bufs -n -f "$img" >"$top/out" 2>&1
+	grep -q '[1-9] errors were recorded' "$top/out" || die "fsck.bufs: $(cat "$top/out")"
+	grep -q 'first: .*Structure needs cleaning, in ' "$top/out" || die "fsck.bufs: $(cat "$top/out")"
+	t dump.bufs "$img" super >"$top/out" 2>&1
+	grep -q first_error "$top/out" || die "dump.bufs: $(cat "$top/out")"
+}
+chmod 644 "$img"
+damaged remount-ro
+refused 1 'Read-only' touch "$mnt/new"
+leave "$img"
+recorded
+damaged continue
+touch "$mnt/new" || die "errors=continue does not"
+leave "$img"
+recorded
+damaged panic
+refused 1 'not connected' touch "$mnt/new"
+if am_root; then t umount "$mnt"; else t fusermount3 -u "$mnt"; fi || die "umount after the panic"
+wait_free "$img"
+recorded
