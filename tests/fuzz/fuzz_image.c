@@ -10,6 +10,8 @@
  *	fuzz_image FILE...			inputs kept by libFuzzer, for which LLVMFuzzerTestOneInput() is there
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,6 +107,22 @@ static int take_name(void *context, const struct fs_dirent *e)
 	return 0;
 }
 
+static void use_space(struct use *u, const struct fs_attr *attr)
+{
+	static const int modes[] = {FALLOC_FL_KEEP_SIZE, FALLOC_FL_ZERO_RANGE,
+				    FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE};
+	struct fs_copy copy = {attr->ino, 0, attr->ino, attr->size, 10000};
+	uint64_t at;
+
+	for (unsigned n = 0; n < 3; n++) {
+		note(u, fs_seek_data(u->fs, attr->ino, attr->size / 3, &at));
+		note(u, fs_seek_hole(u->fs, attr->ino, attr->size / 3, &at));
+		note(u, fs_fallocate(u->fs, attr->ino, modes[n], 700 + n * 2000, 9000));
+		note(u, fs_fallocate(u->fs, attr->ino, modes[n], attr->size - 1000, 3000));
+	}
+	note(u, fs_copy_range(u->fs, &copy));
+}
+
 static void use_file(struct use *u, const struct fs_attr *attr)
 {
 	static uint8_t data[70000];
@@ -116,6 +134,7 @@ static void use_file(struct use *u, const struct fs_attr *attr)
 	note(u, fs_read(fs, attr->ino, attr->size - 100, data, 200));
 	note(u, fs_write(fs, attr->ino, 3000, data, 5000));
 	note(u, fs_write(fs, attr->ino, attr->size, data, 3));
+	use_space(u, attr);
 	if (S_ISREG(attr->mode))
 		note(u, fs_setattr(fs, attr->ino, &set, FS_SET_SIZE, &set));
 	note(u, fs_setattr(fs, attr->ino, &set, FS_SET_MODE | FS_SET_MTIME_NOW, &set));
@@ -142,6 +161,7 @@ static void use_xattrs(struct use *u, uint64_t ino)
 static void use_names(struct use *u, uint64_t dir, const struct names *n)
 {
 	const struct fs_new what = {.mode = S_IFREG | 0600}, sub = {.mode = S_IFDIR | 0700};
+	const struct fs_names whited = {INODE_ROOT, dir, "its other name", "its third name"};
 	struct fs *fs = u->fs;
 	struct fs_attr attr;
 	int r;
@@ -152,6 +172,7 @@ static void use_names(struct use *u, uint64_t dir, const struct names *n)
 		note(u, fs_write(fs, attr.ino, 0, n, 3000));
 		note(u, fs_link(fs, attr.ino, dir, "its other name", &attr));
 		note(u, fs_rename(fs, dir, "its other name", INODE_ROOT, "its other name", 0));
+		note(u, fs_rename_whiteout(fs, &whited, 0, 0, 0));
 		note(u, fs_unlink(fs, INODE_ROOT, "its other name"));
 		fs_forget(fs, attr.ino, 1);
 	}
