@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "log.h"
+
 static struct world w;
 
 static void begin(void)
@@ -157,6 +159,29 @@ START_TEST(overwrite_then_fsync_through_another_name)
 }
 END_TEST
 
+/* ext4's auto_da_alloc: without any sync it is the old file or all of the new one.  _i: data in the record, before it */
+START_TEST(rename_over_without_fsync_is_the_old_or_the_new_file)
+{
+	begin();
+	make_file("/A/new");
+	step(do_write(w.fs, "/A/new", 0, _i ? 40000 : 2500, 'n'));
+	step(do_rename(w.fs, "/A/new", "/A/foo", 0));
+	ck_assert_int_eq(log_commit_open(w.fs->log), 0);
+	finish();
+}
+END_TEST
+
+START_TEST(write_behind_the_end_then_fsync)
+{
+	begin();
+	write_file("/A/foo", 9000, 1200, 'n');
+	world_fsync(&w, "/A/foo", false);
+	write_file("/A/foo", 30000, 20000, 'm');
+	world_fsync(&w, "/A/foo", true);
+	finish();
+}
+END_TEST
+
 START_TEST(symlink_is_not_empty)
 {
 	char target[600] = "";
@@ -265,6 +290,8 @@ int main(void)
 	tcase_add_test(tc, cut_and_lengthened_shows_no_old_bytes);
 	tcase_add_test(tc, append_then_fdatasync_keeps_the_size);
 	tcase_add_test(tc, overwrite_then_fsync_through_another_name);
+	tcase_add_loop_test(tc, rename_over_without_fsync_is_the_old_or_the_new_file, 0, 2);
+	tcase_add_test(tc, write_behind_the_end_then_fsync);
 	tcase_add_test(tc, symlink_is_not_empty);
 	tcase_add_test(tc, blocks_of_directories_and_symlinks_reused_for_data);
 	tcase_add_test(tc, trim_while_a_removal_is_not_durable);

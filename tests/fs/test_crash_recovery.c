@@ -293,7 +293,8 @@ START_TEST(a_torn_superblock_does_no_harm_whichever_copy_it_is)
 	ck_assert_int_eq(do_make(w.fs, "/file", S_IFREG | 0600, NULL), 0);
 	fs_statfs(w.fs, &s);
 	ck_assert_int_eq(fs_unmount(w.fs), 0);
-	life_begin(&life, w.mem);
+	life_begin(&life, crash_copy(w.mem));
+	bufio_engine_destroy(w.record);
 	life.free_inodes = s.free_inodes;
 	life.free_blocks = s.free_blocks;
 	w.options.mounted_at = "/somewhere";
