@@ -70,7 +70,7 @@ bool hold_barrier(struct bufio_client *c)
 	       !syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
 }
 
-/* The holder of the thread in the table, or the place where it would be. */
+/* The holder of the thread in the table, or the place where it would be, or NULL. */
 static struct holder *holder_find(struct bufio_client *c, uintptr_t me)
 {
 	unsigned at = holder_place(me);
@@ -92,10 +92,13 @@ struct holder *hold_find_mine(struct bufio_client *c, uintptr_t me)
 {
 	struct holder *h = holder_find(c, me);
 
-	if (h && h->thread == me)
+	/* No place left: no lock either, at each hit. */
+	if (!h)
+		return &c->shared;
+	if (h->thread == me)
 		return h;
 	pthread_mutex_lock(&c->holders_lock);
-	h = c->nr_holds <= NR_HOLDERS ? holder_find(c, me) : NULL;
+	h = holder_find(c, me);
 	if (h)
 		h->holds = map_holds(c);
 	if (h && h->holds) {
