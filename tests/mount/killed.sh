@@ -22,3 +22,17 @@ picture "$mnt" >"$top/after"
 cmp "$top/before" "$top/after" || die "synced data is lost"
 leave "$loop"
 clean "$loop"
+
+# what one call has made durable is there when the daemon dies the moment it has returned
+for way in O_SYNC O_DSYNC fsync-rdonly msync syncfs; do
+	t mkfs.bufs -q -f "$loop" || die mkfs
+	t bufs "$loop" "$mnt" || die mount
+	(cd "$mnt" && t durable "$way" "$(daemon_of "$img")") || die "$way"
+	t umount "$mnt" || die "umount after $way"
+	clean "$loop"
+	t bufs "$loop" "$mnt" || die "remount after $way"
+	letter=d
+	[ "$way" != msync ] || letter=m
+	[ "$(tr -d "$letter" <"$mnt/file" | wc -c) $(wc -c <"$mnt/file")" = "0 20000" ] || die "$way: data is lost"
+	leave "$loop"
+done
