@@ -525,13 +525,18 @@ static void cut_everywhere(struct world *w)
 /* Of all worlds since the last report. */
 static uint64_t nr_states, nr_worlds;
 
+void world_free(struct world *w)
+{
+	bufio_engine_destroy(w->record);
+	for (unsigned k = 0; k <= w->nr_steps; k++)
+		snapshot_free(w->steps[k]);
+}
+
 void world_finish(struct world *w)
 {
 	ck_assert_int_eq(fs_unmount(w->fs), 0);
 	cut_everywhere(w);
-	bufio_engine_destroy(w->record);
-	for (unsigned k = 0; k <= w->nr_steps; k++)
-		snapshot_free(w->steps[k]);
+	world_free(w);
 	nr_states += w->nr_images + w->nr_recuts;
 	nr_worlds++;
 }

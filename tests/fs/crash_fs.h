@@ -67,6 +67,9 @@ void world_fsync(struct world *w, const char *path, bool datasync);
 /* Unmount, then cut everywhere and check.  The world is gone afterwards. */
 void world_finish(struct world *w);
 
+/* Without that: it is unmounted, and was cut by the caller. */
+void world_free(struct world *w);
+
 /* Print how many states there were since the last report; tools/check adds these lines up. */
 void world_report(const char *name);
 

@@ -156,7 +156,7 @@ START_TEST(each_fsync_keeps_its_promise_among_threads)
 	ck_assert_uint_eq(nr_acks, NR_THREADS * NR_ROUNDS);
 	ck_assert_int_eq(fs_unmount(w.fs), 0);
 	cut();
-	bufio_engine_destroy(w.record);
+	world_free(&w);
 }
 END_TEST
 
