@@ -11,6 +11,8 @@ export LC_ALL=C
 }
 # Mounts of our own, that no other namespace made meanwhile keeps.
 [ -n "${BENCH_FS_ALONE-}" ] || BENCH_FS_ALONE=1 exec unshare -m --propagation private sh "$0" "$@"
+# what others have mounted came along, and would keep their daemons beyond their unmount
+umount -i -l -a -t fuse.bufs,fuseblk.bufs 2>/dev/null
 usage() {
 	cat >&2 <<-END
 	usage: tools/bench fs [-pq] [-r ROUNDS] [-d DIRECTORY] [-o RESULTS] [-s "SYSTEM..."] [GROUP...]

@@ -23,6 +23,8 @@ shift
 export BIN="$box/bin" TMPDIR="$box/tmp"
 # shellcheck disable=SC2016
 unshare -m sh -c '
+	# what others have mounted came along, and would keep their daemons beyond their unmount
+	umount -i -l -a -t fuse.bufs,fuseblk.bufs 2>/dev/null
 	mount --bind "$1/fuse" /dev/fuse || exit 77
 	# fusermount3 cannot unmount without it; a minimal Debian has none
 	[ -e /etc/mtab ] || {
