@@ -40,6 +40,7 @@ void engine_file_init(struct engine_file *f, const struct engine_file_config *co
 	f->head.size_bytes = config->size_bytes;
 	f->head.sector_bytes = config->sector_bytes;
 	f->head.memory_align = config->memory_align;
+	f->head.max_pieces = config->max_pieces;
 	f->head.read_only = config->read_only;
 	f->config = *config;
 	f->pid = getpid();

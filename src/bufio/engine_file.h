@@ -38,6 +38,7 @@ struct engine_file_config {
 	uint64_t size_bytes;
 	unsigned sector_bytes;
 	unsigned memory_align;
+	unsigned max_pieces;
 };
 
 /*

@@ -9,8 +9,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 #include "engine_file.h"
 
@@ -75,6 +77,36 @@ static void probe_alignment(int fd, struct engine_file_config *config)
 		config->sector_bytes = config->memory_align;
 }
 
+/* Pieces of memory in a request. */
+
+static unsigned read_number(const char *format, dev_t device)
+{
+	char path[128];
+	unsigned value = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), format, major(device), minor(device));
+	f = fopen(path, "re");
+	if (f && fscanf(f, "%u", &value) != 1)
+		value = 0;
+	if (f)
+		fclose(f);
+	return value;
+}
+
+/*
+ * A transfer of more pieces is cut in two by the kernel, and a small rest costs the device as much
+ * as a large part (virtio: 254, so 256 pages would be two requests).  A partition has the
+ * queue of its disk; where nothing is told, nothing is known.
+ */
+static void probe_pieces(dev_t device, struct engine_file_config *config)
+{
+	config->max_pieces = read_number("/sys/dev/block/%u:%u/queue/max_segments", device);
+	if (!config->max_pieces)
+		config->max_pieces =
+			read_number("/sys/dev/block/%u:%u/../queue/max_segments", device);
+}
+
 /* Kind and size. */
 
 static int probe_block(int fd, struct engine_file_config *config)
@@ -96,6 +128,7 @@ static int probe_kind(int fd, struct engine_file_config *config)
 	if (fstat(fd, &st))
 		return -errno;
 	config->sector_bytes = MIN_SECTOR_BYTES;
+	probe_pieces(S_ISBLK(st.st_mode) ? st.st_rdev : st.st_dev, config);
 	if (S_ISBLK(st.st_mode))
 		return probe_block(fd, config);
 	if (!S_ISREG(st.st_mode))

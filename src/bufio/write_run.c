@@ -38,9 +38,13 @@ struct writer {
 static unsigned blocks_per_run(const struct bufio_client *c)
 {
 	size_t most = c->options.max_io_bytes >> c->block_shift;
+	unsigned pieces = c->engine->max_pieces;
 
 	if (most > BUFIO_MAX_IOV)
-		return BUFIO_MAX_IOV;
+		most = BUFIO_MAX_IOV;
+	/* each buffer is a piece of memory: whole requests of the device, without a small rest */
+	if (pieces && most > pieces)
+		most -= most % pieces;
 	return most ? (unsigned)most : 1;
 }
 

@@ -181,6 +181,29 @@ START_TEST(runs_are_long_when_the_device_is_behind)
 }
 END_TEST
 
+/* A write of more would leave a small rest for a second request. */
+START_TEST(runs_are_of_as_many_buffers_as_the_device_takes_at_once)
+{
+	struct dam_counts n;
+	struct bufio_options o;
+	struct tc few;
+
+	tc_options(&o);
+	o.max_io_bytes = 12 * BLOCK;
+	tc_init(&few, &o);
+	bufio_destroy(few.client);
+	few.dam->max_pieces = 5;
+	ck_assert_int_eq(bufio_create(few.dam, &o, &few.client), 0);
+	for (unsigned i = 0; i < 24; i++)
+		tc_put(&few, i, i + 1);
+	ck_assert_int_eq(bufio_write_dirty_buffers(few.client), 0);
+	dam_counts(few.dam, &n);
+	ck_assert_uint_eq(n.writes, 3); /* 10, 10, 4 */
+	ck_assert_uint_eq(n.largest_bytes, 10 * BLOCK);
+	tc_finish(&few);
+}
+END_TEST
+
 /* A change during the write is not in it, so the flush that began before does not clean it. */
 START_TEST(buffer_dirtied_while_it_is_written_is_written_again)
 {
@@ -245,6 +268,7 @@ int main(void)
 	tcase_add_test(tc, only_the_bad_block_of_a_merged_write_stays_dirty);
 	tcase_add_test(tc, concurrent_flushers_share_flushes);
 	tcase_add_test(tc, flush_is_sorted_and_merged);
+	tcase_add_test(tc, runs_are_of_as_many_buffers_as_the_device_takes_at_once);
 	tcase_add_test(tc, runs_are_long_when_the_device_is_behind);
 	tcase_add_test(tc, buffer_dirtied_while_it_is_written_is_written_again);
 	tcase_add_test(tc, long_flush_does_not_keep_others_from_changing_what_it_has_not_reached);

@@ -98,6 +98,7 @@ struct bufio_engine {
 	uint64_t size_bytes;   /* of the device, or of the part that was opened */
 	unsigned sector_bytes; /* alignment of offsets and lengths, a power of two >= 512 */
 	unsigned memory_align; /* alignment of memory, a power of two */
+	unsigned max_pieces;   /* of memory that the device takes in one request; 0: unknown */
 	bool read_only;	       /* writes get -EROFS */
 };
 
