@@ -11,25 +11,18 @@
  *    goes in pieces, each of which visits other descriptors, so it still ends.
  */
 #include "write_run.h"
+#include "write_sort.h"
 #include <stdlib.h>
 
 #define SPARE_ENTRIES 512u
 
-struct entry {
-	uint64_t block;
-	uint32_t index;
-	uint32_t nr_written; /* good writes when collected */
-	uint8_t need;	     /* more good writes that prove it on the device */
-	bool done;
-};
-
 struct write_job {
 	size_t nr, most;
 	struct writer *writer;
-	struct entry entries[];
+	struct write_entry entries[];
 };
 
-static struct bufio_buffer *buffer_of(struct bufio_client *c, const struct entry *e)
+static struct bufio_buffer *buffer_of(struct bufio_client *c, const struct write_entry *e)
 {
 	return &c->buffers[e->index];
 }
@@ -57,7 +50,7 @@ static struct write_job *job_create(struct bufio_client *c, size_t most)
 }
 
 /* Is it known to be on the device, as it was when collected, or thrown away? */
-static bool is_settled(const struct bufio_buffer *b, const struct entry *e, uint64_t s)
+static bool is_settled(const struct bufio_buffer *b, const struct write_entry *e, uint64_t s)
 {
 	if (!(s & (ST_DIRTY | ST_WRITING)) || !(s & ST_VALID))
 		return true;
@@ -70,7 +63,7 @@ static bool is_settled(const struct bufio_buffer *b, const struct entry *e, uint
  * Nothing to write, perhaps after wait_entry(): those who want to pin need not wait any more.
  * (Another flush may have wished for it; it then waits for one pin more.)
  */
-static bool leave(struct bufio_buffer *b, struct entry *e, uint64_t s)
+static bool leave(struct bufio_buffer *b, struct write_entry *e, uint64_t s)
 {
 	e->done = true;
 	if (s & ST_FLUSHWAIT) {
@@ -86,7 +79,7 @@ static bool is_held_stable(const struct bufio_client *c, const struct bufio_buff
 }
 
 /* Returns whether the entry's buffer is the caller's to write, *ret_state its state before. */
-static bool claim(struct bufio_client *c, struct entry *e, enum write_wait wait,
+static bool claim(struct bufio_client *c, struct write_entry *e, enum write_wait wait,
 		  uint64_t *ret_state)
 {
 	struct bufio_buffer *b = buffer_of(c, e);
@@ -114,7 +107,7 @@ static bool claim(struct bufio_client *c, struct entry *e, enum write_wait wait,
 }
 
 /* Claim the entry and add it to the writer's runs. */
-static void write_entry(struct bufio_client *c, struct write_job *job, struct entry *e,
+static void write_entry(struct bufio_client *c, struct write_job *job, struct write_entry *e,
 			enum write_wait wait)
 {
 	struct bufio_buffer *b = buffer_of(c, e);
@@ -131,7 +124,7 @@ static void write_entry(struct bufio_client *c, struct write_job *job, struct en
 	writer_add(job->writer, b, e->block, range);
 }
 
-static void wait_entry(struct bufio_client *c, const struct entry *e)
+static void wait_entry(struct bufio_client *c, const struct write_entry *e)
 {
 	struct bufio_buffer *b = buffer_of(c, e);
 	uint64_t s = atomic_load(&b->state);
@@ -155,15 +148,8 @@ static void wait_entry(struct bufio_client *c, const struct entry *e)
 	}
 }
 
-static int compare_entries(const void *a, const void *b)
-{
-	const struct entry *x = a, *y = b;
-
-	return x->block < y->block ? -1 : x->block > y->block;
-}
-
-static bool in_scope(struct bufio_client *c, const struct write_scope *scope, const struct entry *e,
-		     uint64_t s)
+static bool in_scope(struct bufio_client *c, const struct write_scope *scope,
+		     const struct write_entry *e, uint64_t s)
 {
 	if (!(s & ST_VALID) || !(s & (ST_DIRTY | ST_WRITING)))
 		return false;
@@ -174,7 +160,7 @@ static bool in_scope(struct bufio_client *c, const struct write_scope *scope, co
 }
 
 static bool collect_one(struct bufio_client *c, const struct write_scope *scope, uint32_t index,
-			struct entry *ret)
+			struct write_entry *ret)
 {
 	struct bufio_buffer *b = &c->buffers[index];
 	uint64_t s;
@@ -213,7 +199,7 @@ static int write_piece(struct bufio_client *c, const struct write_scope *scope,
 	size_t i, first = 0;
 	int r = 0, r1;
 
-	qsort(job->entries, job->nr, sizeof(job->entries[0]), compare_entries);
+	write_sort(job->entries, job->nr);
 	do {
 		for (i = first; i < job->nr; i++)
 			write_entry(c, job, &job->entries[i], scope->wait);
