@@ -1,12 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # mount(8), umount(8) and fstab find the helpers where they are installed, and their options work.
-[ "$(id -u)" = 0 ] || exit 77
-[ -n "${INSIDE:-}" ] || INSIDE=1 exec unshare -m --propagation private sh "$0"
+. "$(dirname "$0")/alone.sh"
 . "$(dirname "$0")/lib.sh"
-
-# what others have mounted came along into this namespace, and umount -a would wait for their daemons
-umount -i -l -a -t fuse.bufs,fuseblk.bufs 2>/dev/null
 
 # an installation, seen at its place in this mount namespace only
 DESTDIR=$top/dest meson install -C "$BIN" --no-rebuild --quiet || die install
