@@ -43,8 +43,9 @@ t dbench -D "$mnt" -t "${LONG:-4}" 4 >"$top/out" 2>&1 || {
 	cat "$top/out"
 	die dbench
 }
+# a byte at a time for 1 MiB only: each is a request
 mkdir "$mnt/bonnie"
-t bonnie++ -d "$mnt/bonnie" -s 64 -r 16 -n 4 -u root -q >"$top/out" 2>&1 || {
+t bonnie++ -d "$mnt/bonnie" -s 64 -r 16 -n 4 -f1 -u root -q >"$top/out" 2>&1 || {
 	cat "$top/out"
 	die bonnie++
 }
