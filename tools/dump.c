@@ -9,7 +9,6 @@
 #include <string.h>
 
 #define PROGRAM "dump.bufs"
-#define VERSION "0.1.0"
 
 #define EXIT_USAGE 2
 
@@ -131,7 +130,7 @@ int main(int argc, char **argv)
 			json = true;
 			continue;
 		}
-		fputs(option == 'V' ? PROGRAM " " VERSION "\n" : usage_text,
+		fputs(option == 'V' ? PROGRAM " " BUFS_VERSION "\n" : usage_text,
 		      option == '?' ? stderr : stdout);
 		return option == '?' ? EXIT_USAGE : 0;
 	}

@@ -20,7 +20,6 @@
 #include <unistd.h>
 
 #define PROGRAM "fsck.bufs"
-#define VERSION "0.1.0"
 
 /* fsck(8) */
 #define EXIT_REPAIRED	 1
@@ -150,7 +149,7 @@ static int parse(struct fsck *f, int argc, char **argv)
 
 	while ((option = getopt_long(argc, argv, "npayfCb:vqVh", long_options, NULL)) >= 0) {
 		if (option == 'V') {
-			printf(PROGRAM " " VERSION "\n");
+			printf(PROGRAM " " BUFS_VERSION "\n");
 			return 0;
 		}
 		if (option == 'h') {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* mkfs.bufs: options, refusals and messages around mkfs_format(). */
+#include "arguments.h"
 #include "common.h"
 #include "mkfs.h"
 
 #include <blkid/blkid.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -19,7 +19,6 @@
 #include <uuid/uuid.h>
 
 #define PROGRAM "mkfs.bufs"
-#define VERSION "0.1.0"
 
 struct mkfs {
 	const char *path;
@@ -35,42 +34,39 @@ static const char usage_text[] =
 	"  -f  also over a filesystem or partition table    -n  only say what would be made\n"
 	"  size with K, M, G or T: the file is made, or grown to it; sparse\n";
 
-static bool number(const char *text, uint64_t *ret)
-{
-	static const char units[] = "KMGT";
-	const char *unit;
-	char *end;
-	unsigned long long n;
-	unsigned shift = 0;
-
-	if (*text < '0' || *text > '9')
-		return false;
-	errno = 0;
-	n = strtoull(text, &end, 0);
-	if (*end) {
-		unit = strchr(units, *end & ~32);
-		if (!unit || end[1])
-			return false;
-		shift = 10 * (unsigned)(unit - units + 1);
-	}
-	if (errno || n > (UINT64_MAX >> 1) >> shift)
-		return false;
-	*ret = (uint64_t)n << shift;
-	return true;
-}
-
 static int fail(const char *what, const char *why)
 {
 	fprintf(stderr, PROGRAM ": %s: %s\n", what, why);
 	return 1;
 }
 
-static bool take_extended(struct mkfs *m, char *name)
+/* An all-ones uid or gid means none to the kernel. */
+static bool take_id(const char *text, uint32_t *ret)
 {
-	char *value = strchr(name, '=');
+	uint64_t n;
 
-	if (value)
-		*value++ = '\0';
+	if (!number_parse(text, &n) || n >= UINT32_MAX)
+		return false;
+	*ret = (uint32_t)n;
+	return true;
+}
+
+static bool take_owner(struct mkfs *m, char *value)
+{
+	char *gid = strchr(value, ':');
+	bool good;
+
+	if (!gid)
+		return false;
+	*gid = '\0';
+	good = take_id(value, &m->options.root_uid) && take_id(gid + 1, &m->options.root_gid);
+	*gid = ':';
+	return good;
+}
+
+/* value: NULL if there is none. */
+static bool take_extended(struct mkfs *m, const char *name, char *value)
+{
 	if (!strcmp(name, "discard") || !strcmp(name, "nodiscard")) {
 		m->discard = *name == 'd';
 		return !value;
@@ -78,20 +74,23 @@ static bool take_extended(struct mkfs *m, char *name)
 	if (!value)
 		return false;
 	if (!strcmp(name, "log_size"))
-		return number(value, &m->options.log_bytes);
+		return number_parse(value, &m->options.log_bytes);
 	if (!strcmp(name, "hash_seed"))
-		return number(value, &m->options.hash_seed);
-	return !strcmp(name, "root_owner") &&
-	       sscanf(value, "%u:%u", &m->options.root_uid, &m->options.root_gid) == 2;
+		return number_parse(value, &m->options.hash_seed);
+	return !strcmp(name, "root_owner") && take_owner(m, value);
 }
 
 static bool take_list(struct mkfs *m, char *list)
 {
-	char *save, *name;
+	char *save, *name, *value;
 
 	for (name = strtok_r(list, ",", &save); name; name = strtok_r(NULL, ",", &save)) {
-		if (!take_extended(m, name)) {
-			fprintf(stderr, PROGRAM ": bad option -E %s\n", name);
+		value = strchr(name, '=');
+		if (value)
+			*value = '\0';
+		if (!take_extended(m, name, value ? value + 1 : NULL)) {
+			fprintf(stderr, PROGRAM ": -E %s%s%s: is unknown, or its value is bad\n",
+				name, value ? "=" : "", value ? value + 1 : "");
 			return false;
 		}
 	}
@@ -103,7 +102,7 @@ static const char *take_block_size(struct mkfs *m, const char *text)
 {
 	uint64_t n;
 
-	if (!number(text, &n) || n < 1024 || n > 65536 || n & (n - 1))
+	if (!number_parse(text, &n) || n < 1024 || n > 65536 || n & (n - 1))
 		return "a block size is 1024, 2048, 4096, 8192, 16384, 32768 or 65536";
 	m->options.block_bytes = (unsigned)n;
 	return NULL;
@@ -120,12 +119,10 @@ static const char *take_value(struct mkfs *m, int option, const char *text)
 		return uuid_parse(text, m->options.uuid) == 0 ? NULL : "is no UUID";
 	case 'b':
 		return take_block_size(m, text);
-	case 'N':
-		return number(text, &m->options.nr_inodes) && m->options.nr_inodes
+	default:
+		return number_parse(text, &m->options.nr_inodes) && m->options.nr_inodes
 			       ? NULL
 			       : "is no number of inodes";
-	default:
-		return take_list(m, optarg) ? NULL : "is no list of options";
 	}
 }
 
@@ -147,6 +144,8 @@ static bool take_option(struct mkfs *m, int option)
 	case 'q':
 		m->quiet = true;
 		return true;
+	case 'E':
+		return take_list(m, optarg);
 	default:
 		why = take_value(m, option, optarg);
 		if (why)
@@ -160,9 +159,9 @@ static int parse(struct mkfs *m, int argc, char **argv)
 {
 	int option;
 
-	while ((option = getopt(argc, argv, "L:U:b:N:E:fnqVh")) >= 0) {
+	while ((option = getopt_long(argc, argv, "L:U:b:N:E:fnqVh", standard_options, NULL)) >= 0) {
 		if (option == 'V' || option == 'h') {
-			fputs(option == 'V' ? PROGRAM " " VERSION "\n" : usage_text, stdout);
+			fputs(option == 'V' ? PROGRAM " " BUFS_VERSION "\n" : usage_text, stdout);
 			return 0;
 		}
 		if (!take_option(m, option))
@@ -173,7 +172,7 @@ static int parse(struct mkfs *m, int argc, char **argv)
 		return 1;
 	}
 	m->path = argv[optind];
-	if (optind + 1 < argc && (!number(argv[optind + 1], &m->size) || m->size == 0))
+	if (optind + 1 < argc && (!number_parse(argv[optind + 1], &m->size) || m->size == 0))
 		return fail(argv[optind + 1], "is no size");
 	return -1;
 }

@@ -312,11 +312,13 @@ static int unmount(int argc, char **argv)
 {
 	char source[PATH_MAX], dir[PATH_MAX];
 	int flags = 0, option, r;
-	bool known;
+	bool known, good = true;
 
-	while ((option = getopt(argc, argv, "nlfvrt:N:")) >= 0)
+	while ((option = getopt(argc, argv, "nlfvrt:N:")) >= 0) {
 		flags |= option == 'l' ? MNT_DETACH : option == 'f' ? MNT_FORCE : 0;
-	if (optind + 1 != argc) {
+		good &= option != '?';
+	}
+	if (!good || optind + 1 != argc) {
 		fprintf(stderr, "usage: umount.fuse.bufs [-lfnv] MOUNTPOINT\n");
 		return EXIT_USER;
 	}

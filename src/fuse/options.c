@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The command line of bufs and of the helper of mount(8).  Decides nothing, touches no file. */
 #include "options.h"
+#include "arguments.h"
 
-#include <getopt.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define VERSION "0.1.0"
 
 static const char usage_text[] =
 	"usage: bufs [-fdhV] [-o option,...] IMAGE-or-DEVICE MOUNTPOINT\n"
@@ -24,30 +22,6 @@ static bool in(const char *const *list, const char *name)
 		if (!strcmp(*list, name))
 			return true;
 	return false;
-}
-
-/* Whole numbers with K, M, G, T. */
-static bool number(const char *text, uint64_t *ret)
-{
-	static const char units[] = "KMGT";
-	const char *unit;
-	char *end;
-	unsigned long long n;
-	unsigned shift = 0;
-
-	if (*text < '0' || *text > '9')
-		return false;
-	n = strtoull(text, &end, 10);
-	if (*end) {
-		unit = strchr(units, *end & ~32);
-		if (!unit || end[1])
-			return false;
-		shift = 10 * (unsigned)(unit - units + 1);
-	}
-	if (n > UINT64_MAX >> 1 >> shift)
-		return false;
-	*ret = (uint64_t)n << shift;
-	return true;
 }
 
 static bool take_errors(struct options *o, const char *value)
@@ -71,7 +45,7 @@ static bool take_errors(struct options *o, const char *value)
 static int take_value(struct options *o, const char *name, const char *value)
 {
 	uint64_t n = 0;
-	bool good = value && number(value, &n);
+	bool good = value && number_parse(value, &n);
 
 	if (!strcmp(name, "errors"))
 		return take_errors(o, value);
@@ -222,7 +196,7 @@ static int take_option(struct options *o, int option)
 		o->foreground = o->debug = true;
 		return -1;
 	case 'V':
-		printf("bufs " VERSION "\n");
+		printf("bufs " BUFS_VERSION "\n");
 		return 0;
 	case 'h':
 		fputs(usage_text, stdout);
@@ -244,12 +218,13 @@ static int take_option(struct options *o, int option)
 
 int options_parse(struct options *o, int argc, char **argv)
 {
+	const char *letters = o->helper ? "o:rfsnvwt:N:" : "o:rfdVh";
 	int option, r;
 
 	fs_options_init(&o->fs);
 	o->fs.panic = abort;
 	o->threads = 8;
-	while ((option = getopt(argc, argv, o->helper ? "o:rfsnvwt:N:" : "o:rfdVh")) >= 0) {
+	while ((option = getopt_long(argc, argv, letters, standard_options, NULL)) >= 0) {
 		r = take_option(o, option);
 		if (r >= 0)
 			return r;

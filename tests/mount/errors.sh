@@ -15,7 +15,11 @@ refused 1 "unknown option 'nonsense'" t bufs -o nonsense "$img" "$mnt"
 refused 1 "cache: bad value 'big'" t bufs -o cache=big "$img" "$mnt"
 refused 1 "threads: bad value '0'" t bufs -o threads=0 "$img" "$mnt"
 refused 1 usage t bufs "$img"
+[ "$(t bufs --help | head -c 12)" = "usage: bufs " ] || die "bufs --help"
+t bufs --version | grep -q '^bufs [0-9]' || die "bufs --version"
 refused 1 usage t bufs -q "$img" "$mnt"
+ln -s "$BIN/src/fuse/bufs" "$top/umount.fuse.bufs"
+refused 1 'usage: umount' t "$top/umount.fuse.bufs" -x "$mnt"
 refused 32 "image: is smaller" t bufs -o sizelimit=8M "$img" "$mnt"
 
 # an incompat feature, in both superblocks, with their checksums right

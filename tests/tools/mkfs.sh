@@ -39,6 +39,10 @@ rm "$img"
 expect 0 '^$' sh -c "mkfs.bufs -q '$img' 16M; echo"
 expect 0 'usage: mkfs.bufs' mkfs.bufs -h
 expect 0 'mkfs.bufs [0-9]' mkfs.bufs -V
+for program in mkfs.bufs fsck.bufs dump.bufs; do
+	expect 0 "^usage: $program" $program --help
+	expect 0 "^$program [0-9]" $program --version
+done
 # the root belongs to who made it
 [ "$(dump.bufs "$img" inode 1 | sed -n 's/^uid: //p')" = "$(id -u)" ] || die "owner of the root"
 
@@ -49,6 +53,8 @@ expect 0 ': 5120 blocks' mkfs.bufs "$img"
 expect 0 ': 7680 blocks' mkfs.bufs -f "$img" 30M
 [ "$(stat -c %s "$img")" = $((30 << 20)) ] || die "not grown"
 expect 0 ': 4096 blocks' mkfs.bufs -f "$img" 16M
+expect 0 ': 4096 blocks' mkfs.bufs -f "$img" 016M
+expect 0 ': 4096 blocks' mkfs.bufs -f "$img" 0x10M
 [ "$(stat -c %s "$img")" = $((30 << 20)) ] || die "shrunk"
 clean
 fresh "$img" 20000003
@@ -83,8 +89,10 @@ refused '-N none: is no number' mkfs.bufs -N none "$img" 64M
 refused '-N 0: is no number' mkfs.bufs -N 0 "$img" 64M
 refused 'do not fit' mkfs.bufs -N 100000000 "$img" 64M
 refused '-E nonsense' mkfs.bufs -E nonsense "$img" 64M
-refused '-E log_size' mkfs.bufs -E log_size=big "$img" 64M
-refused '-E root_owner' mkfs.bufs -E root_owner=me "$img" 64M
+refused '-E log_size=big: is unknown, or its value' mkfs.bufs -E log_size=big "$img" 64M
+for owner in me 1 1: :1 1:2x -1:0 0:4294967295 99999999999:0; do
+	refused "-E root_owner=$owner: is unknown, or its value" mkfs.bufs -E root_owner=$owner "$img" 64M
+done
 refused 'usage' mkfs.bufs -x "$img" 64M
 refused 'missing/image: No such file' mkfs.bufs "$top/missing/image" 64M
 refused '/dev/null: is neither a file nor a block device' mkfs.bufs /dev/null
