@@ -4,103 +4,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/utsname.h>
-#include <time.h>
 #include <unistd.h>
-
-static unsigned nr_missed;
-
-void bench_must(int r, const char *what)
-{
-	if (!r)
-		return;
-	fprintf(stderr, "bench.bufs: %s: %s\n", what, strerror(-r));
-	exit(1);
-}
-
-/* Each row as it is had: a run that is stopped is not for nothing. */
-void bench_row(const char *what, double measured, const char *unit, enum bench_sense sense,
-	       double target, const char *note)
-{
-	bool met = sense == AT_MOST ? measured <= target : measured >= target;
-
-	printf("| %s | %.4g %s | %s %.4g | %s | %s |\n", what, measured, unit,
-	       sense == AT_MOST ? "at most" : "at least", target, met ? "met" : "**not met**",
-	       note);
-	fflush(stdout);
-	nr_missed += !met;
-}
-
-void bench_skip(const char *what, const char *why)
-{
-	printf("| %s | - | - | not measured | %s |\n", what, why);
-	fflush(stdout);
-}
-
-uint64_t bench_now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
-uint64_t bench_cpu_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
-uint64_t bench_random(uint64_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 7;
-	*state ^= *state << 17;
-	return *state;
-}
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-double bench_median(double *values, unsigned nr)
-{
-	qsort(values, nr, sizeof(*values), compare);
-	return values[nr / 2];
-}
-
-void bench_pin_cpu(unsigned cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
-}
-
-struct bufio_client *bench_client(struct bufio_engine *e, uint64_t nr_buffers)
-{
-	struct bufio_client *c;
-	struct bufio_options o;
-
-	bufio_options_init(&o);
-	o.cache_bytes = o.limit_bytes = nr_buffers * BENCH_BLOCK;
-	o.dirty_background_percent = 100;
-	o.dirty_age_ms = 0;
-	bench_must(bufio_create(e, &o, &c), "bufio_create");
-	return c;
-}
 
 /* Written, not only allocated: a device reads nothing for a hole. */
 static void make_file(const char *path)
@@ -113,7 +21,7 @@ static void make_file(const char *path)
 	bench_must(fd < 0 ? -errno : 0, path);
 	bench_must(data ? 0 : -ENOMEM, path);
 	for (size_t i = 0; i < size; i += 8)
-		memcpy(data + i, &(uint64_t){bench_random(&random)}, 8);
+		memcpy(data + i, &(uint64_t){next_random(&random)}, 8);
 	for (uint64_t at = 0; at < BENCH_BYTES; at += size)
 		bench_must(write(fd, data, size) == (ssize_t)size ? 0
 			   : errno				  ? -errno
@@ -162,5 +70,5 @@ int main(int argc, char **argv)
 	bench_cached(path);
 	bench_device(path);
 	unlink(path);
-	return nr_missed ? 1 : 0;
+	return bench_nr_missed() ? 1 : 0;
 }

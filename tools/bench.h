@@ -3,6 +3,8 @@
 #define BENCH_H
 
 /* Measuring against targets, and against peers in the same run. */
+#include "measure.h"
+
 #include <bufio.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -12,16 +14,14 @@
 
 enum bench_sense { AT_MOST, AT_LEAST };
 
-/* One line of the table. */
+/* bench_table.c.  One line of the table. */
 void bench_row(const char *what, double measured, const char *unit, enum bench_sense sense,
 	       double target, const char *note);
 void bench_skip(const char *what, const char *why);
 
-uint64_t bench_now_ns(void);
-uint64_t bench_cpu_ns(void); /* of this process */
-uint64_t bench_random(uint64_t *state);
-double bench_median(double *values, unsigned nr); /* sorts them */
-void bench_pin_cpu(unsigned cpu);		  /* the calling thread; a hint */
+unsigned bench_nr_missed(void); /* targets, so far */
+
+void bench_pin_cpu(unsigned cpu); /* the calling thread; a hint */
 
 /* Ends the program with a message if r is an error. */
 void bench_must(int r, const char *what);

@@ -27,7 +27,7 @@ static uint32_t *make_order(uint64_t nr_blocks, uint64_t seed)
 
 	bench_must(order ? 0 : -ENOMEM, "memory");
 	for (unsigned i = 0; i < NR_ORDER; i++)
-		order[i] = (uint32_t)(bench_random(&seed) % nr_blocks);
+		order[i] = (uint32_t)(next_random(&seed) % nr_blocks);
 	return order;
 }
 
@@ -52,10 +52,10 @@ static void *work_main(void *argument)
 
 	bench_pin_cpu(w->cpu);
 	pthread_barrier_wait(w->start);
-	t = bench_now_ns();
+	t = now_ns();
 	for (uint64_t i = 0; i < w->nr_ops; i++)
 		hit(w->c, w->order[i % NR_ORDER]);
-	w->ns = bench_now_ns() - t;
+	w->ns = now_ns() - t;
 	return NULL;
 }
 
@@ -177,7 +177,7 @@ static void scan(void)
 	bufio_get_stats(c, &before);
 	for (uint64_t i = 0; i < nr_scan; i++) {
 		hit(c, nr_hot + i);
-		hit(c, bench_random(&seed) % nr_hot);
+		hit(c, next_random(&seed) % nr_hot);
 	}
 	bufio_get_stats(c, &after);
 	bench_row("hit rate of the hot set during a scan of 10 times the cache",

@@ -34,9 +34,9 @@ static void pairs_row(const char *what, struct pairs *p, unsigned nr, const char
 {
 	char note[120];
 
-	snprintf(note, sizeof(note), "medians: %.4g and %.4g %s", bench_median(p->ours, nr),
-		 bench_median(p->theirs, nr), unit);
-	bench_row(what, bench_median(p->ratio, nr), of, sense, target, note);
+	snprintf(note, sizeof(note), "medians: %.4g and %.4g %s", median(p->ours, nr),
+		 median(p->theirs, nr), unit);
+	bench_row(what, median(p->ratio, nr), of, sense, target, note);
 }
 
 static struct bufio_client *open_client(const char *path, uint64_t nr_buffers,
@@ -64,17 +64,17 @@ static void read_one(struct bufio_client *c, uint64_t block)
 
 static void miss_window(struct bufio_client *c, uint64_t seconds_ns, uint64_t *seed)
 {
-	uint64_t window[DEPTH], start = bench_now_ns();
+	uint64_t window[DEPTH], start = now_ns();
 
 	for (unsigned i = 0; i < DEPTH; i++) {
-		window[i] = bench_random(seed) % NR_FILE;
+		window[i] = next_random(seed) % NR_FILE;
 		bench_must(bufio_prefetch(c, window[i], 1), "bufio_prefetch");
 	}
-	for (unsigned i = 0; i % 256 || bench_now_ns() - start < seconds_ns; i++) {
+	for (unsigned i = 0; i % 256 || now_ns() - start < seconds_ns; i++) {
 		uint64_t *w = &window[i % DEPTH];
 
 		read_one(c, *w);
-		*w = bench_random(seed) % NR_FILE;
+		*w = next_random(seed) % NR_FILE;
 		bench_must(bufio_prefetch(c, *w, 1), "bufio_prefetch");
 	}
 }
@@ -84,11 +84,11 @@ static void misses_ours(const char *path, uint64_t *seed, struct fio_result *ret
 	struct bufio_engine *e;
 	struct bufio_client *c = open_client(path, 2048, &e);
 	struct bufio_stats stats;
-	uint64_t ns = bench_now_ns(), cpu = bench_cpu_ns();
+	uint64_t ns = now_ns(), cpu = cpu_ns();
 
 	miss_window(c, UINT64_C(2000000000), seed);
-	ns = bench_now_ns() - ns;
-	cpu = bench_cpu_ns() - cpu;
+	ns = now_ns() - ns;
+	cpu = cpu_ns() - cpu;
 	bufio_get_stats(c, &stats);
 	ret->ios_per_s = 1e9 * (double)stats.reads / (double)ns;
 	ret->cpu_ns_per_io = (double)cpu / (double)stats.reads;
@@ -120,23 +120,23 @@ static void misses(const char *path)
 
 static double pread_ns(int fd, void *data, unsigned nr, uint64_t *seed)
 {
-	uint64_t t = bench_now_ns();
+	uint64_t t = now_ns();
 
 	for (unsigned i = 0; i < nr; i++) {
-		off_t at = (off_t)(bench_random(seed) % NR_FILE * BENCH_BLOCK);
+		off_t at = (off_t)(next_random(seed) % NR_FILE * BENCH_BLOCK);
 
 		bench_must(pread(fd, data, BENCH_BLOCK, at) == BENCH_BLOCK ? 0 : -errno, "pread");
 	}
-	return (double)(bench_now_ns() - t) / nr;
+	return (double)(now_ns() - t) / nr;
 }
 
 static double miss_ns(struct bufio_client *c, unsigned nr, uint64_t *seed)
 {
-	uint64_t t = bench_now_ns();
+	uint64_t t = now_ns();
 
 	for (unsigned i = 0; i < nr; i++)
-		read_one(c, bench_random(seed) % NR_FILE);
-	return (double)(bench_now_ns() - t) / nr;
+		read_one(c, next_random(seed) % NR_FILE);
+	return (double)(now_ns() - t) / nr;
 }
 
 static void single_miss(const char *path)
@@ -186,7 +186,7 @@ static void dirty_all_at_random(struct bufio_client *c)
 
 	bench_must(order ? 0 : -ENOMEM, "memory");
 	for (uint32_t i = 0; i < NR_FILE; i++) {
-		uint32_t k = (uint32_t)(bench_random(&seed) % (i + 1));
+		uint32_t k = (uint32_t)(next_random(&seed) % (i + 1));
 
 		order[i] = order[k];
 		order[k] = i;
@@ -205,9 +205,9 @@ static double write_back_ours(const char *path, double *ret_mean_kib)
 	uint64_t ns;
 
 	dirty_all_at_random(c);
-	ns = bench_now_ns();
+	ns = now_ns();
 	bench_must(bufio_write_dirty_buffers(c), "bufio_write_dirty_buffers");
-	ns = bench_now_ns() - ns;
+	ns = now_ns() - ns;
 	bufio_get_stats(c, &stats);
 	*ret_mean_kib = (double)stats.written_blocks * BENCH_BLOCK / 1024 / (double)stats.writes;
 	finish(c, e);
@@ -264,7 +264,7 @@ static void scattered(void)
 	bench_must(bufio_engine_record_create(mem, &record), "record");
 	c = bench_client(record, 2048);
 	for (unsigned i = 0; i < 1000; i++)
-		dirty_one(c, bench_random(&seed) % NR_FILE);
+		dirty_one(c, next_random(&seed) % NR_FILE);
 	bench_must(bufio_write_dirty_buffers(c), "bufio_write_dirty_buffers");
 	bufio_engine_record_counts(record, &counts);
 	snprintf(note, sizeof(note), "%llu writes", (unsigned long long)counts.writes);
@@ -340,7 +340,7 @@ static void *flood_main(void *argument)
 	bench_pin_cpu(1);
 	while (!atomic_load(&f->stop)) {
 		for (unsigned i = 0; i < 1000; i++)
-			dirty_one(f->c, 1000 + bench_random(&seed) % 2000);
+			dirty_one(f->c, 1000 + next_random(&seed) % 2000);
 		bench_must(bufio_write_dirty_buffers(f->c), "bufio_write_dirty_buffers");
 		f->nr_flushes++;
 	}
@@ -350,10 +350,10 @@ static void *flood_main(void *argument)
 static void time_hits(struct bufio_client *c, unsigned *buckets, unsigned nr)
 {
 	for (unsigned i = 0; i < nr; i++) {
-		uint64_t t = bench_now_ns(), at;
+		uint64_t t = now_ns(), at;
 
 		read_one(c, i % 1000);
-		at = (bench_now_ns() - t) / BUCKET_NS;
+		at = (now_ns() - t) / BUCKET_NS;
 		buckets[at < NR_BUCKETS ? at : NR_BUCKETS - 1]++;
 	}
 }

@@ -2,98 +2,11 @@
 /* bench_fs.bufs WORKLOAD AMOUNT [THREADS], or: bench_fs.bufs run METRIC COUNT COMMAND...: how long that takes. */
 #include "bench_fs.h"
 
-#include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
-
-#define MAX_THREADS 64u
-
-_Noreturn void fail(const char *what)
-{
-	fprintf(stderr, "bench_fs.bufs: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-void must(bool good, const char *what)
-{
-	if (!good)
-		fail(what);
-}
-
-uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
-uint64_t next_random(uint64_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 7;
-	*state ^= *state << 17;
-	return *state;
-}
-
-void print_rate(const char *metric, double nr, uint64_t ns)
-{
-	printf("%s %.6g\n", metric, nr * NS_PER_S / (double)ns);
-}
-
-void print_threads_rate(const char *metric, unsigned nr_threads, double nr, uint64_t ns)
-{
-	char name[64];
-
-	snprintf(name, sizeof(name), "%s_%u", metric, nr_threads);
-	print_rate(name, nr, ns);
-}
-
-struct worker {
-	part *f;
-	unsigned thread;
-	uint64_t amount, done;
-	pthread_barrier_t *start;
-};
-
-static void *worker_main(void *argument)
-{
-	struct worker *w = argument;
-
-	pthread_barrier_wait(w->start);
-	w->done = w->f(w->thread, w->amount);
-	return NULL;
-}
-
-uint64_t run_threads(part *f, unsigned nr_threads, uint64_t amount, uint64_t *ret_ns)
-{
-	struct worker workers[MAX_THREADS];
-	pthread_t threads[MAX_THREADS];
-	pthread_barrier_t start;
-	uint64_t done = 0;
-
-	pthread_barrier_init(&start, NULL, nr_threads + 1);
-	for (unsigned i = 0; i < nr_threads; i++) {
-		workers[i] = (struct worker){f, i, amount, 0, &start};
-		errno = pthread_create(&threads[i], NULL, worker_main, &workers[i]);
-		must(!errno, "thread");
-	}
-	/* before they begin: whoever comes first may keep us from running for a while */
-	*ret_ns = now_ns();
-	pthread_barrier_wait(&start);
-	for (unsigned i = 0; i < nr_threads; i++) {
-		pthread_join(threads[i], NULL);
-		done += workers[i].done;
-	}
-	*ret_ns = now_ns() - *ret_ns;
-	pthread_barrier_destroy(&start);
-	return done;
-}
 
 static int run_command(const char *metric, double nr, char **argv)
 {

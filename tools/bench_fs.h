@@ -6,17 +6,16 @@
  * Workloads for tools/bench_fs.sh, run in the current directory.  Each prints lines "metric value", the value
  * being operations or MiB a second.  They know nothing of the filesystem they run on.
  */
+#include "measure.h"
+
 #include <stdbool.h>
-#include <stdint.h>
 
-#define NS_PER_S 1e9
+#define MAX_THREADS 64u
 
-/* Ends the program with a message. */
+/* bench_fs_run.c.  Ends the program with a message. */
 _Noreturn void fail(const char *what);
 void must(bool good, const char *what);
 
-uint64_t now_ns(void);
-uint64_t next_random(uint64_t *state);
 void print_rate(const char *metric, double nr, uint64_t ns);
 /* The same, the metric's name being that of a workload by so many threads. */
 void print_threads_rate(const char *metric, unsigned nr_threads, double nr, uint64_t ns);

@@ -10,11 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "fs.h"
 #include "log.h"
+#include "measure.h"
 #include "mkfs.h"
 #include "open.h"
 
@@ -27,14 +27,6 @@ static void must(const char *what, int r)
 		return;
 	fprintf(stderr, "bench_recovery: %s: %s\n", what, strerror(-r));
 	exit(1);
-}
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 static struct bufio_engine *open_image(const char *path)
@@ -112,7 +104,7 @@ static void measure(const char *path, bool small)
 	struct bufio_engine *e;
 	struct fs_options o;
 	struct fs *fs;
-	double begin;
+	uint64_t begin;
 	unsigned nr;
 
 	format(path);
@@ -124,9 +116,9 @@ static void measure(const char *path, bool small)
 	printf("%s transactions: %u, %u of %u blocks of the log; ", small ? "small" : "large", nr,
 	       atomic_load(&fs->log->used_blocks), fs->geo.log_blocks);
 	fs_close(fs);
-	begin = now();
+	begin = now_ns();
 	must("mount after the crash", fs_mount(e, &o, &fs));
-	printf("mounted in %.2f s\n", now() - begin);
+	printf("mounted in %.2f s\n", (double)(now_ns() - begin) / NS_PER_S);
 	must("unmount", fs_unmount(fs));
 	bufio_engine_destroy(e);
 }
