@@ -5,6 +5,7 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 dest=$(mktemp -d)
 trap 'rm -rf "$dest"' EXIT
+trap 'exit 1' INT TERM HUP
 fail() {
 	echo "FAILED: $*"
 	exit 1

@@ -7,6 +7,7 @@ source=$1 build=$2
 command -v pkg-config >/dev/null || exit 77
 top=$(mktemp -d)
 trap 'rm -rf "$top"' EXIT
+trap 'exit 1' INT TERM HUP
 DESTDIR=$top/root meson install -C "$build" --no-rebuild --quiet
 pc=$(find "$top/root" -name libbufio.pc)
 lib=$(dirname "$(dirname "$pc")")

@@ -8,6 +8,7 @@ set -eu
 user=65534
 box=$(mktemp -d)
 trap 'rm -rf "$box"' EXIT
+trap 'exit 1' INT TERM HUP
 here=$(cd "$(dirname "$0")" && pwd)
 sources=$(cd "$here/../.." && pwd)
 mkdir "$box/tmp" "$box/src"

@@ -14,6 +14,7 @@ mnt=$top/mnt
 mkdir "$mnt"
 chmod 755 "$top"
 loops=
+elsewhere= # a folder that goes away too
 
 skip() {
 	echo "skipped: $*"
@@ -49,7 +50,7 @@ cleanup() {
 	for l in $loops; do
 		losetup -d "$l"
 	done
-	rm -rf "$top"
+	rm -rf "$top" ${elsewhere:+"$elsewhere"}
 	exit $code
 }
 trap cleanup EXIT

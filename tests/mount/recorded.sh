@@ -14,8 +14,10 @@ times=${CRASH_LONG:+8}
 times=${times:-1}
 mkdir "$top/files"
 # where the files of each image go: in memory, if that can be had
-states=$(mktemp -d "$([ -w /dev/shm ] && echo /dev/shm || echo "$top")/bufs.XXXXXX")
-trap 'rm -rf "$states"; cleanup' EXIT
+memory=${MEMORY:-/dev/shm}
+[ -w "$memory" ] || memory=$top
+states=$(mktemp -d "$memory/bufs.XXXXXX")
+elsewhere=$states
 
 # what is called after a commit, with the number that must be found from now on
 cat >"$top/mark" <<EOF
