@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* dump.bufs: say what stands in an image, damaged or not.  Reads only. */
+#include "arguments.h"
 #include "dump_image.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,17 +40,6 @@ static const struct topic *find_topic(const char *name)
 	return NULL;
 }
 
-static bool parse_number(const char *text, uint64_t *ret)
-{
-	char *end;
-
-	errno = 0;
-	if (*text < '0' || *text > '9')
-		return false;
-	*ret = strtoull(text, &end, 0);
-	return errno == 0 && !*end;
-}
-
 /* Are all words something to show? */
 static bool words_are_good(int nr, char **words)
 {
@@ -62,7 +51,7 @@ static bool words_are_good(int nr, char **words)
 			return false;
 		if (t->plain)
 			continue;
-		if (++i >= nr || (t->number && !parse_number(words[i], &number)))
+		if (++i >= nr || (t->number && !number_parse(words[i], &number)))
 			return false;
 	}
 	return true;
@@ -77,7 +66,7 @@ static int show(struct image *im, const struct topic *t, const char *argument,
 		return t->plain(im, ret);
 	if (t->text)
 		return t->text(im, argument, ret);
-	parse_number(argument, &number);
+	number_parse(argument, &number);
 	return t->number(im, number, ret);
 }
 

@@ -25,6 +25,7 @@ fresh -L 'A label' -U 01234567-89ab-cdef-0123-456789abcdef "$img" 64M
 says 'label: A label' 'uuid: 01234567-89ab-cdef-0123-456789abcdef'
 fresh -L "$(printf %063d 1)" "$img" 64M
 says "label: $(printf %063d 1)"
+expect 0 '^block: 10$' dump.bufs "$img" block 010
 for b in 1024 2048 4096 8192 16384 32768 65536 64K; do
 	fresh -b $b "$img" 64M
 	says "block_bytes: $(echo $b | sed s/64K/65536/)"
