@@ -12,11 +12,11 @@
 #include "fsck.h"
 #include "inode.h"
 #include "xattr.h"
+#include "xattr_fixture.h"
 
 #define SIZE (UINT64_C(16) << 20)
 
 static struct image i;
-static uint8_t value[XATTR_VALUE_MAX + 1], back[XATTR_VALUE_MAX + 1];
 static char list[XATTR_LIST_BYTES];
 
 static const unsigned sizes[] = {0,   1,    44,	  112,	113,  464,  465,  466,	 976,
@@ -25,32 +25,10 @@ static const unsigned sizes[] = {0,   1,    44,	  112,	113,  464,  465,  466,	 9
 
 static const unsigned block_bytes[] = {1024, 4096, 65536};
 
-static void fill(unsigned size, uint8_t seed)
-{
-	for (unsigned n = 0; n < size; n++)
-		value[n] = (uint8_t)(n * 7 + n / 256 + seed);
-}
-
 static void set(uint64_t ino, const char *name, unsigned size, uint8_t seed)
 {
 	fill(size, seed);
 	ck_assert_int_eq(fs_setxattr(i.fs, ino, name, value, size, 0), 0);
-}
-
-static void expect(uint64_t ino, const char *name, unsigned size, uint8_t seed)
-{
-	fill(size, seed);
-	ck_assert_int_eq(fs_getxattr(i.fs, ino, name, NULL, 0), (int)size);
-	ck_assert_int_eq(fs_getxattr(i.fs, ino, name, back, sizeof(back)), (int)size);
-	if (size)
-		ck_assert_mem_eq(back, value, size);
-}
-
-static void check_after_remount(void)
-{
-	image_unmount(&i);
-	image_check(&i);
-	image_mount(&i);
 }
 
 static void finish(void)
@@ -70,14 +48,14 @@ START_TEST(a_value_of_any_size_comes_back_and_goes)
 	ino = image_make(&i, INODE_ROOT, "f", S_IFREG | 0644);
 	before = image_statfs(&i);
 	set(ino, "user.name", size, 3);
-	expect(ino, "user.name", size, 3);
+	expect(&i, ino, "user.name", size, 3);
 	if (size)
 		ck_assert_int_eq(fs_getxattr(i.fs, ino, "user.name", back, size - 1),
 				 size > 1 ? -ERANGE : (int)size);
 	fs_forget(i.fs, ino, 1);
-	check_after_remount();
+	check_after_remount(&i);
 	ck_assert_uint_eq(image_lookup(&i, INODE_ROOT, "f"), ino);
-	expect(ino, "user.name", size, 3);
+	expect(&i, ino, "user.name", size, 3);
 	ck_assert_int_eq(fs_removexattr(i.fs, ino, "user.name"), 0);
 	ck_assert_int_eq(fs_getxattr(i.fs, ino, "user.name", NULL, 0), -ENODATA);
 	ck_assert_int_eq(fs_removexattr(i.fs, ino, "user.name"), -ENODATA);
@@ -98,11 +76,11 @@ START_TEST(any_value_replaces_any_other)
 		set(ino, "user.name", sizes[_i], 2);
 		set(ino, "user.behind", 300, 3);
 		set(ino, "user.name", sizes[to], 4);
-		expect(ino, "user.before", 30, 1);
-		expect(ino, "user.name", sizes[to], 4);
-		expect(ino, "user.behind", 300, 3);
-		check_after_remount();
-		expect(image_lookup(&i, INODE_ROOT, "f"), "user.name", sizes[to], 4);
+		expect(&i, ino, "user.before", 30, 1);
+		expect(&i, ino, "user.name", sizes[to], 4);
+		expect(&i, ino, "user.behind", 300, 3);
+		check_after_remount(&i);
+		expect(&i, image_lookup(&i, INODE_ROOT, "f"), "user.name", sizes[to], 4);
 		image_unlink(&i, INODE_ROOT, "f");
 		fs_forget(i.fs, ino, 1);
 	}
@@ -165,11 +143,11 @@ START_TEST(a_kind_of_inode_has_the_namespaces_it_may_have)
 	ck_assert_int_eq(fs_setxattr(i.fs, ino, "user.a", "1", 1, 0), user ? 0 : -EPERM);
 	ck_assert_int_eq(fs_setxattr(i.fs, ino, "trusted.a", "22", 2, 0), 0);
 	set(ino, "security.a", 5000, 5);
-	check_after_remount();
+	check_after_remount(&i);
 	ino = image_lookup(&i, INODE_ROOT, "f");
 	ck_assert_int_eq(fs_getxattr(i.fs, ino, "user.a", back, 1), user ? 1 : -ENODATA);
 	ck_assert_int_eq(fs_getxattr(i.fs, ino, "trusted.a", back, 2), 2);
-	expect(ino, "security.a", 5000, 5);
+	expect(&i, ino, "security.a", 5000, 5);
 	finish();
 }
 END_TEST
@@ -227,13 +205,13 @@ START_TEST(many_names_come_and_go_in_any_order)
 		order[n] = order[k];
 		order[k] = n;
 	}
-	check_after_remount();
+	check_after_remount(&i);
 	ino = image_lookup(&i, INODE_ROOT, "f");
 	for (unsigned n = 0; n < NR; n++) {
-		expect(ino, numbered(order[n]), order[n] % 50, (uint8_t)order[n]);
+		expect(&i, ino, numbered(order[n]), order[n] % 50, (uint8_t)order[n]);
 		ck_assert_int_eq(fs_removexattr(i.fs, ino, numbered(order[n])), 0);
 		if (n % 100 == 99) {
-			check_after_remount();
+			check_after_remount(&i);
 			ino = image_lookup(&i, INODE_ROOT, "f");
 		}
 	}
@@ -279,12 +257,12 @@ START_TEST(a_file_in_the_tail_grows_past_its_attributes)
 	ck_assert_uint_eq(image_attr(&i, ino).blocks, 0);
 	image_write(&i, ino, 0, data, _i ? 70 : sizeof(data));
 	ck_assert_uint_eq(image_attr(&i, ino).blocks == 0, _i != 0);
-	expect(ino, "user.name", 50, 1);
+	expect(&i, ino, "user.name", 50, 1);
 	set(ino, "user.other", 60, 2);
-	check_after_remount();
+	check_after_remount(&i);
 	ino = image_lookup(&i, INODE_ROOT, "f");
-	expect(ino, "user.name", 50, 1);
-	expect(ino, "user.other", 60, 2);
+	expect(&i, ino, "user.name", 50, 1);
+	expect(&i, ino, "user.other", 60, 2);
 	ck_assert_int_eq(fs_read(i.fs, ino, 0, back, sizeof(back)), _i ? 70 : sizeof(data));
 	ck_assert_mem_eq(back, data, _i ? 70 : sizeof(data));
 	ck_assert_int_eq(fs_removexattr(i.fs, ino, "user.name"), 0);
@@ -309,11 +287,11 @@ START_TEST(a_file_of_many_extents_leaves_its_attributes_in_the_tail)
 			set(ino, "user.name", 70, 1);
 	}
 	set(ino, "user.other", 30, 2);
-	expect(ino, "user.name", 70, 1);
-	check_after_remount();
+	expect(&i, ino, "user.name", 70, 1);
+	check_after_remount(&i);
 	ino = image_lookup(&i, INODE_ROOT, "f");
-	expect(ino, "user.name", 70, 1);
-	expect(ino, "user.other", 30, 2);
+	expect(&i, ino, "user.name", 70, 1);
+	expect(&i, ino, "user.other", 30, 2);
 	for (unsigned n = 0; n < 12; n++)
 		ck_assert_int_eq(fs_read(i.fs, ino, n * 5000, back, 1), 1);
 	finish();
@@ -344,9 +322,9 @@ START_TEST(a_directory_in_the_tail_keeps_its_names)
 		name[1] = (char)('a' + n);
 		image_make(&i, dir, name, S_IFREG | 0644);
 		if (n == before + 1)
-			check_after_remount();
+			check_after_remount(&i);
 	}
-	expect(dir, "user.name", 4 * (unsigned)(_i / 8), 1);
+	expect(&i, dir, "user.name", 4 * (unsigned)(_i / 8), 1);
 	ck_assert_int_eq(fs_readdir(i.fs, dir, 0, see_name, &seen), 0);
 	ck_assert_uint_eq(seen, want);
 	for (unsigned n = 0; n < 12; n++) {
@@ -357,8 +335,8 @@ START_TEST(a_directory_in_the_tail_keeps_its_names)
 		if (n > 8)
 			set(dir, "user.another", 10, 2);
 	}
-	check_after_remount();
-	expect(dir, "user.another", 10, 2);
+	check_after_remount(&i);
+	expect(&i, dir, "user.another", 10, 2);
 	ck_assert_int_eq(fs_rmdir(i.fs, INODE_ROOT, "d"), 0);
 	finish();
 }
@@ -379,11 +357,12 @@ START_TEST(a_symlink_keeps_its_target)
 	ino = attr.ino;
 	for (unsigned n = 0; n < 4; n++)
 		set(ino, (snprintf(name, sizeof(name), "trusted.%u", n), name), 20, (uint8_t)n);
-	check_after_remount();
+	check_after_remount(&i);
 	ck_assert_int_eq(fs_readlink(i.fs, ino, (char *)back, sizeof(back)), _i);
 	ck_assert_mem_eq(back, target, (size_t)_i);
 	for (unsigned n = 0; n < 4; n++)
-		expect(ino, (snprintf(name, sizeof(name), "trusted.%u", n), name), 20, (uint8_t)n);
+		expect(&i, ino, (snprintf(name, sizeof(name), "trusted.%u", n), name), 20,
+		       (uint8_t)n);
 	finish();
 }
 END_TEST
@@ -427,11 +406,11 @@ START_TEST(an_unlinked_file_has_them_until_it_is_forgotten)
 	ino = image_make(&i, INODE_ROOT, "f", S_IFREG | 0644);
 	set(ino, "user.a", 65536, 1);
 	image_unlink(&i, INODE_ROOT, "f");
-	expect(ino, "user.a", 65536, 1);
+	expect(&i, ino, "user.a", 65536, 1);
 	set(ino, "user.b", 100, 2);
 	set(ino, "user.c", 400, 3);
 	set(ino, "user.a", 30000, 4);
-	expect(ino, "user.a", 30000, 4);
+	expect(&i, ino, "user.a", 30000, 4);
 	fs_forget(i.fs, ino, 1);
 	image_settle(&i);
 	ck_assert_uint_eq(image_statfs(&i).free_blocks, before.free_blocks);
@@ -476,14 +455,14 @@ START_TEST(a_value_without_space_leaves_the_old_one)
 	for (unsigned k = 0; n == 0; k++)
 		n = fs_setxattr(i.fs, ino, numbered(k), value, 300, 0);
 	ck_assert_int_eq(n, -ENOSPC);
-	expect(ino, "user.small", 40, 1);
-	expect(ino, "user.large", 20000, 2);
-	check_after_remount();
+	expect(&i, ino, "user.small", 40, 1);
+	expect(&i, ino, "user.large", 20000, 2);
+	check_after_remount(&i);
 	ino = image_lookup(&i, INODE_ROOT, "f");
 	ck_assert_int_eq(fs_removexattr(i.fs, ino, "user.large"), 0);
 	set(ino, "user.third", 400, 3);
-	expect(ino, "user.third", 400, 3);
-	expect(ino, "user.small", 40, 1);
+	expect(&i, ino, "user.third", 400, 3);
+	expect(&i, ino, "user.small", 40, 1);
 	finish();
 }
 END_TEST
@@ -507,10 +486,10 @@ START_TEST(a_value_does_not_lie_in_crumbs)
 	image_settle(&i);
 	ck_assert_uint_gt(image_statfs(&i).free_blocks, 1000);
 	ck_assert_int_eq(fs_setxattr(i.fs, ino, "user.a", value, 65536, 0), -ENOSPC);
-	expect(ino, "user.a", 3000, 1);
+	expect(&i, ino, "user.a", 3000, 1);
 	set(ino, "user.a", 10000, 2);
-	check_after_remount();
-	expect(image_lookup(&i, INODE_ROOT, "f"), "user.a", 10000, 2);
+	check_after_remount(&i);
+	expect(&i, image_lookup(&i, INODE_ROOT, "f"), "user.a", 10000, 2);
 	finish();
 }
 END_TEST

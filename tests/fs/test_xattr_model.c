@@ -9,34 +9,12 @@
 #include <sys/xattr.h>
 
 #include "xattr.h"
+#include "xattr_fixture.h"
 
 #define SIZE (UINT64_C(32) << 20)
 
 static struct image i;
-static uint8_t value[XATTR_VALUE_MAX + 1], back[XATTR_VALUE_MAX + 1];
 static char list[XATTR_LIST_BYTES];
-
-static void fill(unsigned size, uint8_t seed)
-{
-	for (unsigned n = 0; n < size; n++)
-		value[n] = (uint8_t)(n * 7 + n / 256 + seed);
-}
-
-static void expect(uint64_t ino, const char *name, unsigned size, uint8_t seed)
-{
-	fill(size, seed);
-	ck_assert_int_eq(fs_getxattr(i.fs, ino, name, NULL, 0), (int)size);
-	ck_assert_int_eq(fs_getxattr(i.fs, ino, name, back, sizeof(back)), (int)size);
-	if (size)
-		ck_assert_mem_eq(back, value, size);
-}
-
-static void check_after_remount(void)
-{
-	image_unmount(&i);
-	image_check(&i);
-	image_mount(&i);
-}
 
 #define NR_INODES 5
 #define NR_NAMES  12
@@ -119,7 +97,7 @@ static void model_compare_attributes(void)
 			const struct attribute *a = &model[n][k];
 
 			if (a->exists)
-				expect(inodes[n], model_attribute(k), a->size, a->seed);
+				expect(&i, inodes[n], model_attribute(k), a->size, a->seed);
 			else
 				ck_assert_int_eq(
 					fs_getxattr(i.fs, inodes[n], model_attribute(k), NULL, 0),
@@ -163,7 +141,7 @@ START_TEST(random_programs_agree_with_a_table)
 		}
 		if (step % 300 == 0) {
 			model_compare_attributes();
-			check_after_remount();
+			check_after_remount(&i);
 			model_compare_attributes();
 		}
 	}
