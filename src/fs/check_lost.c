@@ -195,8 +195,13 @@ static int each_entry(struct dir_scan *s, struct finder *f)
 	for (unsigned i = 0; i < nr && r == 0; i++) {
 		struct names_area a;
 
-		if (scan_area(s, i, &a) < 0)
+		r = scan_area(s, i, &a);
+		if (r == -ENOENT) {
+			r = 0;
 			continue;
+		}
+		if (r < 0)
+			return r;
 		for (unsigned o = 0; o < a.size && r == 0;) {
 			const struct disk_dirent *d = (const struct disk_dirent *)(a.bytes + o);
 			uint64_t hash;
@@ -386,8 +391,10 @@ static int look_up(struct check *c, const struct name *name, uint64_t *ret_ino)
 
 	if (r < 0)
 		return r;
-	each_entry(&s, &f);
+	r = each_entry(&s, &f);
 	scan_close(&s);
+	if (r < 0)
+		return r;
 	n = note_of(c, f.ino);
 	if (f.ino && (!n || n->type != DT_DIR))
 		return -EEXIST;
