@@ -12,9 +12,9 @@
 
 #include "crc.h"
 
-#define BB	   1024u
+#define BB	   CRAFT_BLOCK
 #define NR_BLOCKS  12000u
-#define PER_GROUP  ((BB - 32) * 8)
+#define PER_GROUP  CRAFT_PER_GROUP
 #define NR_INODES  64u
 #define LOG_START  300u
 #define LOG_BLOCKS 128u
@@ -23,91 +23,6 @@
 #define NR_EXTENTS 70u
 
 static const uint8_t uuid[16] = "craft-craft-cra";
-
-void craft_poke(struct craft *c, uint64_t block, unsigned offset, const void *data, unsigned size)
-{
-	ck_assert_int_eq(bufio_engine_mem_poke(c->engine, block * BB + offset, data, size), 0);
-}
-
-void craft_peek(struct craft *c, uint64_t block, void *data)
-{
-	ck_assert_int_eq(bufio_engine_mem_peek(c->engine, block * BB, data, BB), 0);
-}
-
-static void stamp(struct craft *c, uint8_t *data)
-{
-	struct disk_head *h = (struct disk_head *)data;
-
-	h->crc = le32_make(0);
-	h->crc = le32_make(crc32c(c->crc_seed, data, BB));
-}
-
-void craft_stamp(struct craft *c, uint64_t block)
-{
-	uint8_t data[BB];
-
-	craft_peek(c, block, data);
-	stamp(c, data);
-	craft_poke(c, block, 0, data, BB);
-}
-
-void craft_set_block(struct craft *c, uint64_t block, unsigned offset, unsigned bytes,
-		     uint64_t value)
-{
-	uint8_t raw[8];
-
-	bytes_put(raw, bytes, value);
-	craft_poke(c, block, offset, raw, bytes);
-	craft_stamp(c, block);
-}
-
-void craft_get_inode(struct craft *c, uint64_t ino, struct disk_inode *ret)
-{
-	uint8_t data[BB];
-
-	craft_peek(c, geo_inode_block(&c->geo, ino), data);
-	memcpy(ret, data + geo_inode_offset(&c->geo, ino), sizeof(*ret));
-}
-
-void craft_put_inode(struct craft *c, uint64_t ino, struct disk_inode *d)
-{
-	le64 number = le64_make(ino);
-
-	d->crc = le32_make(0);
-	d->crc = le32_make(crc32c(crc32c(c->crc_seed, &number, sizeof(number)), d, sizeof(*d)));
-	craft_poke(c, geo_inode_block(&c->geo, ino), geo_inode_offset(&c->geo, ino), d, sizeof(*d));
-}
-
-void craft_set_inode(struct craft *c, uint64_t ino, unsigned offset, unsigned bytes, uint64_t value)
-{
-	struct disk_inode d;
-
-	craft_get_inode(c, ino, &d);
-	bytes_put((uint8_t *)&d + offset, bytes, value);
-	craft_put_inode(c, ino, &d);
-}
-
-static void stamp_super(struct craft *c, uint64_t block)
-{
-	uint8_t data[BB];
-	struct disk_super *s = (struct disk_super *)data;
-
-	craft_peek(c, block, data);
-	s->head.crc = le32_make(0);
-	s->head.crc = le32_make(crc32c(0, data, SUPER_BYTES));
-	craft_poke(c, block, 0, data, BB);
-}
-
-void craft_set_super(struct craft *c, unsigned offset, unsigned bytes, uint64_t value)
-{
-	uint8_t raw[8];
-
-	bytes_put(raw, bytes, value);
-	craft_poke(c, 0, offset, raw, bytes);
-	stamp_super(c, 0);
-	craft_poke(c, PER_GROUP, offset, raw, bytes);
-	stamp_super(c, PER_GROUP);
-}
 
 static void use(struct craft *c, uint64_t block, uint64_t count)
 {
@@ -138,7 +53,7 @@ static void head(uint8_t *data, uint32_t magic, uint64_t block, uint64_t owner)
 
 static void put(struct craft *c, uint8_t *data)
 {
-	stamp(c, data);
+	craft_stamp_data(c, data);
 	craft_poke(c, le64_get(((struct disk_head *)data)->block), 0, data, BB);
 }
 
@@ -560,7 +475,7 @@ static void make_super(struct craft *c, uint64_t block, uint64_t owner)
 	memcpy(s.signature, SUPER_SIGNATURE, sizeof(s.signature));
 	memcpy(s.uuid, uuid, sizeof(uuid));
 	craft_poke(c, block, 0, &s, sizeof(s));
-	stamp_super(c, block);
+	craft_stamp_super(c, block);
 }
 
 static void make_geometry(struct craft *c)

@@ -58,6 +58,9 @@ enum craft_inode {
 	I_FAR = 65, /* in group 1 */
 };
 
+#define CRAFT_BLOCK	1024u
+#define CRAFT_PER_GROUP ((CRAFT_BLOCK - 32) * 8)
+
 struct craft {
 	struct bufio_engine *engine;
 	struct geometry geo;
@@ -70,7 +73,7 @@ struct craft {
 void craft_create(struct craft *c);
 void craft_destroy(struct craft *c);
 
-/* Raw bytes, and bytes of a structure whose crc is right again afterwards. */
+/* craft_edit.c: raw bytes, and bytes of a structure whose crc is right again afterwards. */
 void craft_poke(struct craft *c, uint64_t block, unsigned offset, const void *data, unsigned size);
 void craft_peek(struct craft *c, uint64_t block, void *data); /* a whole block */
 void craft_set_block(struct craft *c, uint64_t block, unsigned offset, unsigned bytes,
@@ -81,5 +84,7 @@ void craft_set_super(struct craft *c, unsigned offset, unsigned bytes, uint64_t 
 void craft_get_inode(struct craft *c, uint64_t ino, struct disk_inode *ret);
 void craft_put_inode(struct craft *c, uint64_t ino, struct disk_inode *d);
 void craft_stamp(struct craft *c, uint64_t block); /* the crc of a block with a head */
+void craft_stamp_data(struct craft *c, uint8_t *data);
+void craft_stamp_super(struct craft *c, uint64_t block);
 
 #endif
