@@ -280,8 +280,7 @@ static int store_times(struct fs *fs, struct inode **inodes, unsigned nr)
 		if (r < 0 && first == 0)
 			first = r;
 	}
-	t.sync = false;
-	txn_stop(&t);
+	txn_end(&t);
 	return first;
 }
 

@@ -51,7 +51,7 @@ void orphan_free(struct inode *inode)
 
 	if (file_free_blocks(inode) == 0 && txn_start(inode->fs, 0, &t) == 0) {
 		free_number(&t, inode);
-		txn_stop(&t);
+		txn_end(&t);
 	} else {
 		leave_table(inode);
 	}

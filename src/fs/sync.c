@@ -163,7 +163,7 @@ static int plan_data(struct plan *p)
 	if (r == 0)
 		inode->dirty_from = inode->dirty_to = 0;
 	pthread_rwlock_unlock(&inode->lock);
-	txn_stop(&t);
+	txn_end(&t);
 	return r;
 }
 

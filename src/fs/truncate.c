@@ -56,7 +56,7 @@ static int finish_step(struct inode *inode)
 			r = r2;
 	}
 	pthread_rwlock_unlock(&inode->lock);
-	txn_stop(&t);
+	txn_end(&t);
 	return r;
 }
 
@@ -188,7 +188,7 @@ static int free_step(struct inode *inode)
 		r = free_index_step(&t, inode);
 	r2 = inode_store(&t, inode);
 	pthread_rwlock_unlock(&inode->lock);
-	txn_stop(&t);
+	txn_end(&t);
 	return r2 < 0 ? r2 : r;
 }
 

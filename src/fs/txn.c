@@ -98,9 +98,14 @@ int txn_add_data(struct txn *t, uint64_t block, uint64_t count, struct bufio_buf
 	return log_add_data(t->fs->log, block, count, b);
 }
 
-int txn_stop(struct txn *t)
+void txn_end(struct txn *t)
 {
 	atomic_fetch_add(&t->fs->unreserved_blocks, t->reserved);
 	leave(t->fs);
+}
+
+int txn_stop(struct txn *t)
+{
+	txn_end(t);
 	return t->sync ? log_commit(t->fs->log, t->seq) : 0;
 }

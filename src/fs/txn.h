@@ -12,7 +12,7 @@
  *	r = txn_modify(&t, b);			before the first change
  *	change bufio_data(b);
  *	bufio_release(b);
- *	txn_stop(&t);				durable with the next commit, or now
+ *	r = txn_stop(&t);			durable with the next commit, or now
  *
  * An operation that fails half way after its first change leaves what it did; callers check
  * everything that can be refused before they change anything.
@@ -43,7 +43,13 @@ int txn_add_data(struct txn *t, uint64_t block, uint64_t count, struct bufio_buf
  * End.  If t->sync is set, wait until it is durable: then the caller holds no lock, and an error is that of the
  * commit.  Else 0.
  */
-int txn_stop(struct txn *t);
+int txn_stop(struct txn *t) __attribute__((warn_unused_result));
+
+/*
+ * End, durable with a later commit, whatever t->sync says: for what is left of an operation that was durable before,
+ * as freeing what no name leads to, and for what the caller makes durable itself.
+ */
+void txn_end(struct txn *t);
 
 /*
  * Outside any operation, after -ENOSPC: make blocks usable that were freed but wait for a commit.

@@ -223,8 +223,7 @@ static int write_step(struct write *w)
 	pthread_rwlock_unlock(&inode->lock);
 	/* once, with the data: fs_write() */
 	w->sync |= w->t.sync;
-	w->t.sync = false;
-	txn_stop(&w->t);
+	txn_end(&w->t);
 	return truncating ? file_finish_truncate(inode) : r;
 }
 

@@ -92,7 +92,7 @@ static int free_step(struct inode *inode)
 	r = free_locked(&t, inode, &b);
 	more = inode->xattr_block;
 	pthread_rwlock_unlock(&inode->lock);
-	txn_stop(&t);
+	txn_end(&t);
 	blocks_finish(&b);
 	return r < 0 ? r : more;
 }

@@ -14,7 +14,7 @@ void end(struct fixture *f)
 {
 	ck_assert_int_eq(inode_store(&f->t, f->dir), 0);
 	pthread_rwlock_unlock(&f->dir->lock);
-	txn_stop(&f->t);
+	ck_assert_int_eq(txn_stop(&f->t), 0);
 }
 
 static void fixture_get(struct fixture *f)

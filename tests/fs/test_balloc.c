@@ -34,7 +34,7 @@ static int take_once(enum balloc_kind kind, uint64_t goal, uint32_t want, uint64
 
 	ck_assert_int_eq(txn_start(i.fs, kind == BALLOC_RESERVED ? 1 : 0, &t), 0);
 	r = balloc_alloc(&t, kind, goal, want, block, count);
-	txn_stop(&t);
+	ck_assert_int_eq(txn_stop(&t), 0);
 	return r;
 }
 
@@ -54,7 +54,7 @@ static int give(uint64_t block, uint64_t count)
 
 	ck_assert_int_eq(txn_start(i.fs, 0, &t), 0);
 	r = balloc_free(&t, block, count);
-	txn_stop(&t);
+	ck_assert_int_eq(txn_stop(&t), 0);
 	return r;
 }
 
@@ -149,7 +149,7 @@ START_TEST(promised_blocks_are_left_alone)
 	for (unsigned k = 0; k < 10; k++)
 		ck_assert_int_eq(balloc_alloc(&t, BALLOC_RESERVED, 0, 1, &block, &count), 0);
 	ck_assert_int_eq(balloc_alloc(&t, BALLOC_RESERVED, 0, 1, &block, &count), -ENOSPC);
-	txn_stop(&t);
+	ck_assert_int_eq(txn_stop(&t), 0);
 	check_sums(0);
 	ck_assert_int_eq(txn_start(i.fs, 1, &t), -ENOSPC);
 }
@@ -160,7 +160,7 @@ START_TEST(unused_promise_is_given_back)
 	uint64_t nr = atomic_load(&i.fs->free_blocks);
 
 	ck_assert_int_eq(txn_start(i.fs, (unsigned)nr, &t), 0);
-	txn_stop(&t);
+	ck_assert_int_eq(txn_stop(&t), 0);
 	check_sums(nr);
 	ck_assert_int_eq(txn_start(i.fs, (unsigned)nr + 1, &t), -ENOSPC);
 }
@@ -197,7 +197,7 @@ START_TEST(lying_bitmap_is_refused)
 	ck_assert_int_eq(txn_start(i.fs, 0, &t), 0);
 	while (balloc_alloc(&t, BALLOC_ANY, 0, 5000, &block, &count) == 0)
 		;
-	txn_stop(&t);
+	ck_assert_int_eq(txn_stop(&t), 0);
 	image_unmount(&i);
 	image_break(&i, geo_block_bitmap(&i.geo, 2), offsets[_i], 0);
 	i.options.errors = FS_ERRORS_STOP;
@@ -222,7 +222,7 @@ START_TEST(freed_block_loses_its_head)
 	ck_assert_int_eq(txn_modify(&t, b), 0);
 	bufio_release(b);
 	ck_assert_int_eq(balloc_free(&t, block, 1), 0);
-	txn_stop(&t);
+	ck_assert_int_eq(txn_stop(&t), 0);
 	image_settle(&i);
 	ck_assert_int_eq(bufio_write_extent(i.fs->bufio, block, 1, &iov, 1, NULL, NULL), 0);
 	ck_assert_int_eq(bufio_write_dirty_buffers(i.fs->bufio), 0);

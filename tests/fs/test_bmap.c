@@ -69,7 +69,7 @@ static void end(struct txn *t)
 {
 	ck_assert_int_eq(inode_store(t, inode), 0);
 	pthread_rwlock_unlock(&inode->lock);
-	txn_stop(t);
+	ck_assert_int_eq(txn_stop(t), 0);
 }
 
 static void set(uint64_t logical, uint64_t count, uint64_t physical, bool unwritten)

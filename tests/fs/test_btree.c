@@ -34,7 +34,7 @@ static int insert(uint64_t key)
 
 	ck_assert_int_eq(txn_start(i.fs, BTREE_INSERT_BLOCKS, &t), 0);
 	r = btree_insert(&tree, &t, 1000, &record);
-	txn_stop(&t);
+	ck_assert_int_eq(txn_stop(&t), 0);
 	return r;
 }
 
@@ -45,7 +45,7 @@ static int delete (uint64_t key)
 
 	ck_assert_int_eq(txn_start(i.fs, 0, &t), 0);
 	r = btree_delete(&tree, &t, key);
-	txn_stop(&t);
+	ck_assert_int_eq(txn_stop(&t), 0);
 	return r;
 }
 
@@ -157,7 +157,7 @@ START_TEST(insert_without_a_reservation_changes_nothing)
 	record = le64_make(key);
 	ck_assert_int_eq(txn_start(i.fs, 1, &t), 0); /* a split and a new root take two */
 	r = btree_insert(&tree, &t, 0, &record);
-	txn_stop(&t);
+	ck_assert_int_eq(txn_stop(&t), 0);
 	ck_assert_int_eq(r, -ENOSPC);
 	ck_assert_uint_eq(atomic_load(&i.fs->free_blocks), free_blocks);
 	ck_assert_int_eq(btree_find_ge(&tree, key, &found), -ENOENT);

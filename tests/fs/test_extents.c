@@ -32,7 +32,7 @@ static void setup(void)
 static void teardown(void)
 {
 	pthread_rwlock_unlock(&inode->lock);
-	txn_stop(&t);
+	ck_assert_int_eq(txn_stop(&t), 0);
 	image_finish(&i);
 }
 

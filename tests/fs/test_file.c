@@ -289,7 +289,7 @@ START_TEST(unwritten_blocks_read_as_zero_and_keep_what_is_written)
 	m.unwritten = true;
 	ck_assert_int_eq(bmap_insert(&t, inode, &m), 0);
 	ck_assert_int_eq(inode_store(&t, inode), 0);
-	txn_stop(&t);
+	ck_assert_int_eq(txn_stop(&t), 0);
 	inode_put(inode);
 	ck_assert_int_eq(fs_read(i.fs, ino, 0, data, sizeof(data)), sizeof(data));
 	for (unsigned n = 0; n < sizeof(data); n++)

@@ -29,7 +29,7 @@ static int take(uint64_t dir, bool is_dir, uint64_t *ino)
 
 	ck_assert_int_eq(txn_start(i.fs, 0, &t), 0);
 	r = ialloc_alloc(&t, dir, is_dir, ino);
-	txn_stop(&t);
+	ck_assert_int_eq(txn_stop(&t), 0);
 	return r;
 }
 
@@ -40,7 +40,7 @@ static int give(uint64_t ino, bool is_dir)
 
 	ck_assert_int_eq(txn_start(i.fs, 0, &t), 0);
 	r = ialloc_free(&t, ino, is_dir);
-	txn_stop(&t);
+	ck_assert_int_eq(txn_stop(&t), 0);
 	return r;
 }
 
@@ -157,11 +157,11 @@ START_TEST(orphans_and_directories_are_counted)
 	ck_assert_int_eq(txn_start(i.fs, 0, &t), 0);
 	ck_assert_int_eq(ialloc_orphan(&t, 1, -1), -EUCLEAN);
 	ck_assert_int_eq(ialloc_orphan(&t, 1, 1), 0);
-	txn_stop(&t);
+	ck_assert_int_eq(txn_stop(&t), 0);
 	ck_assert_uint_eq(i.fs->groups[0].nr_orphans, 1);
 	ck_assert_int_eq(txn_start(i.fs, 0, &t), 0);
 	ck_assert_int_eq(ialloc_orphan(&t, 1, -1), 0);
-	txn_stop(&t);
+	ck_assert_int_eq(txn_stop(&t), 0);
 	ck_assert_uint_eq(i.fs->groups[0].nr_orphans, 0);
 }
 END_TEST

@@ -35,7 +35,7 @@ static void store(enum meta_kind kind, uint8_t fill)
 	ck_assert_int_eq(txn_modify(&t, b), 0);
 	((uint8_t *)bufio_data(b))[100] = fill;
 	bufio_release(b);
-	txn_stop(&t);
+	ck_assert_int_eq(txn_stop(&t), 0);
 	image_settle(&i);
 	ck_assert_int_eq(bufio_drop_buffers(i.fs->bufio), 0);
 }
@@ -165,7 +165,7 @@ START_TEST(operation_of_many_blocks_is_written_whole)
 	bufio_write_dirty_buffers_async(i.fs->bufio);
 	image_peek(&i, BLOCK, 0, &byte, 1);
 	ck_assert_uint_eq(byte, 0);
-	txn_stop(&t);
+	ck_assert_int_eq(txn_stop(&t), 0);
 	ck_assert_int_eq(fs_sync(i.fs), 0);
 	image_settle(&i);
 	for (unsigned k = 0; k < MANY; k++) {

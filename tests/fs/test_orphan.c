@@ -173,7 +173,7 @@ START_TEST(a_truncate_cut_short_by_a_crash_is_finished_at_the_next_mount)
 	inode->state |= INODE_STATE_TRUNCATE;
 	ck_assert_int_eq(inode_orphan(&t, inode, 1), 0);
 	ck_assert_int_eq(inode_store(&t, inode), 0);
-	txn_stop(&t);
+	ck_assert_int_eq(txn_stop(&t), 0);
 	inode_put(inode);
 	crash();
 	ck_assert_uint_eq(image_statfs(&i).free_blocks, before.free_blocks);

@@ -101,7 +101,7 @@ START_TEST(corrupt_target_is_an_error)
 		ck_assert_int_eq(txn_start(i.fs, 0, &t), 0);
 		inode->tail[50] = 0;
 		ck_assert_int_eq(inode_store(&t, inode), 0);
-		txn_stop(&t);
+		ck_assert_int_eq(txn_stop(&t), 0);
 	}
 	inode_put(inode);
 	fs_forget(i.fs, attr.ino, 1);
