@@ -154,11 +154,12 @@ static int flush(struct remount *m)
 
 	if (m->flags & MS_RDONLY && has(m->kernel, "ro"))
 		return 0;
-	if (ioctl(m->fd, FITRIM, &none) < 0 && errno == EROFS)
-		return m->flags & MS_RDONLY
-			       ? 0
-			       : fail(m, "it was mounted read-only: unmount and mount again");
-	return errno == EINVAL ? 0 : fail(m, strerror(errno));
+	if (ioctl(m->fd, FITRIM, &none) == 0 || errno == EINVAL)
+		return 0;
+	if (errno != EROFS)
+		return fail(m, strerror(errno));
+	return m->flags & MS_RDONLY ? 0
+				    : fail(m, "it was mounted read-only: unmount and mount again");
 }
 
 static int apply(struct remount *m)
