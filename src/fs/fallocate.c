@@ -211,8 +211,11 @@ static void set_modified(struct falloc *f)
 static int step_locked(struct falloc *f)
 {
 	uint64_t blocks = f->inode->blocks, at = f->at;
-	int r = 0, r2;
+	int r, r2;
 
+	r = inode_prepare(&f->t, f->inode);
+	if (r < 0)
+		return r;
 	f->changes = bmap_changes(f->inode, (unsigned)f->t.reserved);
 	if (stays_inline(f))
 		change_inline(f);

@@ -193,23 +193,46 @@ static bool is_sync(const struct inode *inode)
 	return S_ISDIR(inode->mode) && (o->dirsync || inode->flags & FS_DIRSYNC_FL);
 }
 
-int inode_store(struct txn *t, struct inode *inode)
+/* The table block of an inode in use, joined. */
+static int open_slot(struct txn *t, uint64_t ino, struct bufio_buffer **ret_b)
 {
-	struct fs *fs = inode->fs;
+	int r;
+
+	r = ialloc_table_block(t->fs, ino, ret_b);
+	if (r < 0)
+		return r == -ENOENT ? -EUCLEAN : r;
+	r = txn_modify(t, *ret_b);
+	if (r < 0)
+		bufio_release(*ret_b);
+	return r;
+}
+
+int inode_prepare(struct txn *t, const struct inode *inode)
+{
 	struct bufio_buffer *b;
 	int r;
 
-	r = ialloc_table_block(fs, inode->ino, &b);
-	if (r < 0)
-		return r == -ENOENT ? -EUCLEAN : r;
-	r = txn_modify(t, b);
+	r = open_slot(t, inode->ino, &b);
 	if (r == 0)
-		store_slot(t, inode,
-			   (struct disk_inode *)((uint8_t *)bufio_data(b) +
-						 geo_inode_offset(&fs->geo, inode->ino)));
+		bufio_release(b);
+	return r;
+}
+
+int inode_store(struct txn *t, struct inode *inode)
+{
+	const struct geometry *g = &inode->fs->geo;
+	struct bufio_buffer *b;
+	int r;
+
+	r = open_slot(t, inode->ino, &b);
+	if (r < 0)
+		return r;
+	store_slot(
+		t, inode,
+		(struct disk_inode *)((uint8_t *)bufio_data(b) + geo_inode_offset(g, inode->ino)));
 	bufio_release(b);
 	t->sync |= is_sync(inode);
-	return r;
+	return 0;
 }
 
 /* Times that reading changes */

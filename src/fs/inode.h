@@ -83,6 +83,12 @@ void inode_drop_all(struct fs *fs);
  */
 int inode_new(struct txn *t, uint64_t dir, const struct fs_new *what, struct inode **ret_inode);
 
+/*
+ * Its table block is read and in the transaction, so that inode_store() cannot fail any more: before the first change of
+ * what belongs to the inode but is not in it, or others would be told of half of that.  0 or error.
+ */
+int inode_prepare(struct txn *t, const struct inode *inode);
+
 /* Write it to its table block; sets t->sync if its changes are to be durable at once.  Caller holds the lock exclusively. */
 int inode_store(struct txn *t, struct inode *inode);
 

@@ -23,19 +23,22 @@ static uint64_t first_block_past(const struct inode *inode)
 	return (inode->size + g->block_bytes - 1) >> g->block_shift;
 }
 
-/* Free some blocks past size.  1: there are more, and TRUNCATE says so on disk too. */
+/* Free some blocks past size.  1: there are more, and TRUNCATE says so on disk too, if it could be counted. */
 static int cut_step(struct txn *t, struct inode *inode)
 {
 	int r, r2 = 0;
 
 	r = bmap_remove(t, inode, first_block_past(inode), BMAP_END);
 	if (r != 0) {
-		inode->state |= INODE_STATE_TRUNCATE;
 		r2 = inode_orphan(t, inode, 1);
+		if (r2 == 0)
+			inode->state |= INODE_STATE_TRUNCATE;
 	} else if (inode->state & INODE_STATE_TRUNCATE) {
 		inode->state &= ~INODE_STATE_TRUNCATE;
 		if (inode->nlink)
 			r2 = inode_orphan(t, inode, -1);
+		if (r2 < 0)
+			inode->state |= INODE_STATE_TRUNCATE;
 	}
 	return r2 < 0 ? r2 : r;
 }
@@ -50,10 +53,12 @@ static int finish_step(struct inode *inode)
 		return r;
 	pthread_rwlock_wrlock(&inode->lock);
 	if (inode->state & INODE_STATE_TRUNCATE) {
-		r = cut_step(&t, inode);
-		r2 = inode_store(&t, inode);
-		if (r2 < 0)
-			r = r2;
+		r = inode_prepare(&t, inode);
+		if (r == 0) {
+			r = cut_step(&t, inode);
+			r2 = inode_store(&t, inode);
+			r = r2 < 0 ? r2 : r;
+		}
 	}
 	pthread_rwlock_unlock(&inode->lock);
 	txn_end(&t);
@@ -107,6 +112,9 @@ static int truncate_locked(struct txn *t, struct inode *inode, uint64_t size)
 
 	if (size > inode->size && inode->state & INODE_STATE_TRUNCATE)
 		return 1;
+	r = inode_prepare(t, inode);
+	if (r < 0)
+		return r;
 	r = size > inode->size ? grow(t, inode, size) : shrink(t, inode, size);
 	if (inode->size != size)
 		return r;
@@ -174,22 +182,33 @@ static int free_index_step(struct txn *t, struct inode *inode)
 	return bt.root != 0;
 }
 
+static int free_some(struct txn *t, struct inode *inode)
+{
+	int r, r2;
+
+	r = inode_prepare(t, inode);
+	if (r < 0)
+		return r;
+	r = bmap_remove(t, inode, 0, BMAP_END);
+	if (r == 0 && S_ISDIR(inode->mode) && inode->special)
+		r = free_index_step(t, inode);
+	r2 = inode_store(t, inode);
+	return r2 < 0 ? r2 : r;
+}
+
 static int free_step(struct inode *inode)
 {
 	struct txn t;
-	int r, r2;
+	int r;
 
 	r = txn_start(inode->fs, 0, &t);
 	if (r < 0)
 		return r;
 	pthread_rwlock_wrlock(&inode->lock);
-	r = bmap_remove(&t, inode, 0, BMAP_END);
-	if (r == 0 && S_ISDIR(inode->mode) && inode->special)
-		r = free_index_step(&t, inode);
-	r2 = inode_store(&t, inode);
+	r = free_some(&t, inode);
 	pthread_rwlock_unlock(&inode->lock);
 	txn_end(&t);
-	return r2 < 0 ? r2 : r;
+	return r;
 }
 
 static bool has_blocks(struct inode *inode)

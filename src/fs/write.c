@@ -161,6 +161,8 @@ static int write_locked(struct write *w)
 	int r, r2;
 
 	r = flags_check_write(inode, write_position(w));
+	if (r == 0)
+		r = inode_prepare(&w->t, inode);
 	if (r < 0)
 		return r;
 	w->changes = bmap_changes(inode, (unsigned)w->t.reserved);
