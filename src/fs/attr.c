@@ -196,5 +196,5 @@ ssize_t fs_readlink(struct fs *fs, uint64_t ino, char *target, size_t size)
 
 void fs_forget(struct fs *fs, uint64_t ino, uint64_t nr_references)
 {
-	inode_unref(fs, ino, nr_references);
+	inode_forget(fs, ino, nr_references);
 }

@@ -2,11 +2,14 @@
 /*
  * Inodes in memory: found or loaded, counted, stored, let go.  Calls itable, ialloc, orphan.
  *
- * An inode is in the table from before it is read until after its last reference is gone:
+ * An inode is in the table from before it is read until it is idle and has to go, or after its last reference and
+ * lookup are gone:
  *	LOADING	one thread reads it; those who want it wait and look again
- *	LIVE	referenced
- *	DYING	without references and without a name: orphan.c frees it; nobody gets it, and
+ *	LIVE	referenced, or known to the kernel
+ *	DYING	without references, lookups and a name: orphan.c frees it; nobody gets it, and
  *		inode_get() says -ESTALE at once, so that no one waits for the transactions of that
+ * One that goes while it is idle leaves the count of its lookups in shard->known, and takes it back when it has been
+ * loaded again.  It has a name, and keeps it: to unlink it is to load it.
  * While the last reference of a LIVE inode is being dropped its atime may have to be stored first;
  * it keeps the reference that long, and whoever comes meanwhile simply takes another.
  */
@@ -21,11 +24,6 @@
 #include <linux/fs.h>
 #include <string.h>
 #include <sys/stat.h>
-
-#define DAY (24 * 60 * 60)
-
-/* Times stored in one transaction: as many inodes, perhaps each in a table block of its own. */
-#define TIMES_STEP 32
 
 /* Read and check the table slot of inode->ino; mode 0: it is free. */
 static int slot_load(struct inode *inode)
@@ -89,6 +87,7 @@ static int find_or_add(struct fs *fs, uint64_t ino, struct inode **ret_inode)
 		r = -ESTALE;
 	} else if (inode) {
 		inode->references++;
+		shard_unidle_locked(s, inode);
 	} else {
 		inode = inode_create(fs, ino);
 		if (inode) {
@@ -111,10 +110,13 @@ static void loaded(struct inode *inode, int result)
 	struct inode_shard *s = inode_shard(inode->fs, inode->ino);
 
 	pthread_mutex_lock(&s->lock);
-	if (result < 0)
+	if (result < 0) {
 		shard_remove_locked(s, inode);
-	else
+	} else {
 		inode->stage = INODE_LIVE;
+		inode->lookups = known_count(&s->known, inode->ino);
+		known_drop(&s->known, inode->ino, inode->lookups);
+	}
 	pthread_cond_broadcast(&s->changed);
 	pthread_mutex_unlock(&s->lock);
 	if (result < 0)
@@ -148,12 +150,12 @@ int inode_get(struct fs *fs, uint64_t ino, struct inode **ret_inode)
 	return inode_get_any(fs, ino, INODE_WANT_NAMED, ret_inode);
 }
 
-void inode_ref(struct inode *inode, uint64_t nr)
+void inode_ref(struct inode *inode)
 {
 	struct inode_shard *s = inode_shard(inode->fs, inode->ino);
 
 	pthread_mutex_lock(&s->lock);
-	inode->references += nr;
+	inode->references++;
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -235,203 +237,101 @@ int inode_store(struct txn *t, struct inode *inode)
 	return 0;
 }
 
-/* Times that reading changes */
-
-/* Is a not later than b? */
-static bool time_before_or_at(const struct timespec *a, const struct timespec *b)
-{
-	return a->tv_sec < b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec <= b->tv_nsec);
-}
-
-static bool atime_is_old(const struct inode *inode, struct timespec now)
-{
-	const struct timespec *a = &inode->atime;
-
-	if (inode->fs->options.atime == FS_ATIME_STRICT)
-		return !time_before_or_at(&now, a);
-	return a->tv_sec + DAY <= now.tv_sec || time_before_or_at(a, &inode->mtime) ||
-	       time_before_or_at(a, &inode->ctime);
-}
-
-void inode_touch_atime(struct inode *inode)
-{
-	const struct fs_options *o = &inode->fs->options;
-	struct inode_shard *s = inode_shard(inode->fs, inode->ino);
-	struct timespec now;
-	bool first = false;
-
-	if (inode->fs->read_only || o->atime == FS_ATIME_NEVER || inode->flags & FS_NOATIME_FL ||
-	    (o->nodiratime && S_ISDIR(inode->mode)))
-		return;
-	now = fs_now();
-	pthread_mutex_lock(&inode->time_lock);
-	if (atime_is_old(inode, now)) {
-		inode->atime = now;
-		first = !inode->atime_dirty;
-		inode->atime_dirty = true;
-	}
-	pthread_mutex_unlock(&inode->time_lock);
-	if (!first)
-		return;
-	pthread_mutex_lock(&s->lock);
-	shard_add_times_locked(s, inode);
-	pthread_mutex_unlock(&s->lock);
-}
-
-static bool atime_is_dirty(struct inode *inode)
-{
-	bool dirty;
-
-	pthread_mutex_lock(&inode->time_lock);
-	dirty = inode->atime_dirty;
-	pthread_mutex_unlock(&inode->time_lock);
-	return dirty;
-}
-
-static int store_times(struct fs *fs, struct inode **inodes, unsigned nr)
-{
-	struct txn t;
-	int r, first = 0;
-
-	r = txn_start(fs, 0, &t);
-	if (r < 0)
-		return r;
-	for (unsigned i = 0; i < nr; i++) {
-		pthread_rwlock_wrlock(&inodes[i]->lock);
-		r = atime_is_dirty(inodes[i]) && inodes[i]->mode ? inode_store(&t, inodes[i]) : 0;
-		pthread_rwlock_unlock(&inodes[i]->lock);
-		if (r < 0 && first == 0)
-			first = r;
-	}
-	txn_end(&t);
-	return first;
-}
-
-/* Take up to TIMES_STEP inodes off the list, each with a reference. */
-static unsigned take_times(struct inode_shard *s, struct inode **ret)
-{
-	struct inode *inode;
-	unsigned nr = 0;
-
-	pthread_mutex_lock(&s->lock);
-	while (nr < TIMES_STEP && (inode = shard_pop_times_locked(s))) {
-		if (inode->stage != INODE_LIVE)
-			continue;
-		inode->references++;
-		ret[nr++] = inode;
-	}
-	pthread_mutex_unlock(&s->lock);
-	return nr;
-}
-
-static size_t times_in_shard(struct inode_shard *s)
-{
-	size_t nr;
-
-	pthread_mutex_lock(&s->lock);
-	nr = s->nr_times;
-	pthread_mutex_unlock(&s->lock);
-	return nr;
-}
-
-static int store_shard_times(struct fs *fs, struct inode_shard *s)
-{
-	struct inode *inodes[TIMES_STEP];
-	size_t left = times_in_shard(s); /* not more: readers may add to the list for ever */
-	unsigned nr;
-	int r = 0, r2;
-
-	while (left && (nr = take_times(s, inodes))) {
-		r2 = store_times(fs, inodes, nr);
-		if (r == 0)
-			r = r2;
-		for (unsigned i = 0; i < nr; i++)
-			inode_put(inodes[i]);
-		left = left > nr ? left - nr : 0;
-	}
-	return r;
-}
-
-int inode_store_times(struct fs *fs)
-{
-	int r = 0, r2;
-
-	if (fs->read_only || !fs->inodes->nr_times)
-		return 0;
-	for (unsigned i = 0; i < INODE_NR_SHARDS; i++) {
-		r2 = store_shard_times(fs, &fs->inodes->shards[i]);
-		if (r == 0)
-			r = r2;
-	}
-	return r;
-}
-
 /* The last reference */
 
-/* Store the atime of an inode whose last reference is being dropped; one that cannot be stored is lost. */
-static void store_last_time(struct inode *inode)
-{
-	if (store_times(inode->fs, &inode, 1) == 0)
-		return;
-	pthread_mutex_lock(&inode->time_lock);
-	inode->atime_dirty = false;
-	pthread_mutex_unlock(&inode->time_lock);
-}
-
-/* Drop nr of the references.  The caller holds the shard's lock, which is released. */
-static void drop_locked(struct inode_shard *s, struct inode *inode, uint64_t nr)
+/* Nobody can have it any more.  The caller holds the shard's lock, which is released. */
+static void free_locked(struct inode_shard *s, struct inode *inode)
 {
 	struct fs *fs = inode->fs;
 	struct fs_freeing freeing;
 
-	while (inode->references <= nr && inode->nlink && atime_is_dirty(inode)) {
+	inode->stage = INODE_DYING;
+	freeing_begin(fs, &freeing);
+	pthread_mutex_unlock(&s->lock);
+	orphan_free(inode);
+	freeing_end(fs, &freeing);
+}
+
+/* Can it be made again from its table block and the number of its lookups? */
+static bool can_be_idle(struct inode *inode)
+{
+	return inode->nlink && inode->lookups <= KNOWN_MAX && !inode_atime_is_dirty(inode);
+}
+
+/* No operation has it any more.  The caller holds the shard's lock, which is released. */
+static void unused_locked(struct inode_shard *s, struct inode *inode)
+{
+	struct inode *gone = NULL;
+
+	if (!inode->lookups && !inode->nlink) {
+		free_locked(s, inode);
+		return;
+	}
+	if (!inode->lookups) {
+		shard_remove_locked(s, inode);
+		gone = inode;
+	} else if (can_be_idle(inode)) {
+		gone = shard_idle_locked(s, inode);
+	}
+	/* nobody remembers then which blocks of it are not durable */
+	if (gone && gone->dirty_from < gone->dirty_to)
+		atomic_store(&gone->fs->stray_data, true);
+	pthread_mutex_unlock(&s->lock);
+	if (gone)
+		inode_destroy(gone);
+}
+
+/* Drop a reference.  The caller holds the shard's lock, which is released. */
+static void put_locked(struct inode_shard *s, struct inode *inode)
+{
+	while (inode->references == 1 && !inode->lookups && inode->nlink &&
+	       inode_atime_is_dirty(inode)) {
 		pthread_mutex_unlock(&s->lock);
-		store_last_time(inode);
+		inode_store_last_time(inode);
 		pthread_mutex_lock(&s->lock);
 	}
-	if (inode->references > nr) {
-		inode->references -= nr;
+	if (--inode->references)
 		pthread_mutex_unlock(&s->lock);
-		return;
-	}
-	if (!inode->nlink) {
-		inode->stage = INODE_DYING;
-		freeing_begin(fs, &freeing);
-		pthread_mutex_unlock(&s->lock);
-		orphan_free(inode);
-		freeing_end(fs, &freeing);
-		return;
-	}
-	shard_remove_locked(s, inode);
-	/* nobody remembers then which blocks of it are not durable */
-	if (inode->dirty_from < inode->dirty_to)
-		atomic_store(&fs->stray_data, true);
-	pthread_mutex_unlock(&s->lock);
-	inode_destroy(inode);
+	else
+		unused_locked(s, inode);
 }
 
-void inode_put(struct inode *inode)
+void inode_put_only(struct inode *inode)
 {
-	struct inode_shard *s;
+	struct inode_shard *s = inode_shard(inode->fs, inode->ino);
 
-	if (!inode)
-		return;
-	s = inode_shard(inode->fs, inode->ino);
 	pthread_mutex_lock(&s->lock);
-	drop_locked(s, inode, 1);
+	put_locked(s, inode);
 }
 
-void inode_unref(struct fs *fs, uint64_t ino, uint64_t nr)
+void inode_tell(struct inode *inode)
+{
+	struct inode_shard *s = inode_shard(inode->fs, inode->ino);
+
+	pthread_mutex_lock(&s->lock);
+	inode->lookups++;
+	if (--inode->references)
+		pthread_mutex_unlock(&s->lock);
+	else
+		unused_locked(s, inode);
+}
+
+void inode_forget(struct fs *fs, uint64_t ino, uint64_t nr_lookups)
 {
 	struct inode_shard *s = inode_shard(fs, ino);
 	struct inode *inode;
 
 	pthread_mutex_lock(&s->lock);
 	inode = shard_find_locked(s, ino);
-	if (inode && inode->stage == INODE_LIVE)
-		drop_locked(s, inode, nr);
-	else
-		pthread_mutex_unlock(&s->lock);
+	if (inode && inode->stage == INODE_LIVE) {
+		inode->lookups -= nr_lookups < inode->lookups ? nr_lookups : inode->lookups;
+		inode->references++;
+		shard_unidle_locked(s, inode);
+		put_locked(s, inode);
+		return;
+	}
+	known_drop(&s->known, ino, nr_lookups);
+	pthread_mutex_unlock(&s->lock);
 }
 
 void inode_drop_all(struct fs *fs)
@@ -443,7 +343,10 @@ void inode_drop_all(struct fs *fs)
 
 		pthread_mutex_lock(&s->lock);
 		while ((inode = shard_any_locked(s))) {
-			drop_locked(s, inode, inode->references);
+			shard_unidle_locked(s, inode);
+			inode->lookups = 0;
+			inode->references = 1;
+			put_locked(s, inode);
 			pthread_mutex_lock(&s->lock);
 		}
 		pthread_mutex_unlock(&s->lock);

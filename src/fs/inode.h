@@ -3,13 +3,15 @@
 #define FS_INODE_H
 
 /*
- * Inodes in memory: one struct inode per number, from the first reference to the last.
+ * Inodes in memory: at most one struct inode per number.
  *
- * inode_get() loads it, inode_lock() in the right order, inode_store() after a change,
- * inode_put().  A reference is either a caller's inside an operation or one of the kernel's
- * (fs_lookup to fs_forget).  When the last one of an inode with nlink 0 goes, its blocks and
- * number are freed (inode_put() starts transactions of its own for that, so it must be called
- * outside a txn and without locks).
+ * inode_get() finds or loads it, inode_lock() in the right order, inode_store() after a change,
+ * inode_put().  A caller has a *reference* inside an operation; from fs_lookup to fs_forget the kernel has
+ * *lookups*, which keep an inode with nlink 0 from being freed but not its struct in memory: of those with a name
+ * that are in no operation only the last used stay (itable.h), the others are loaded again from their table blocks.
+ * When the last reference and lookup of an inode with nlink 0 are gone, its blocks and number are freed
+ * (inode_put() starts transactions of its own for that and for times, so it must be called outside a txn and without
+ * locks).
  *
  *	L  inode->lock: shared to read, exclusive to change
  *	I  fixed while referenced
@@ -17,6 +19,8 @@
  */
 #include "disk_time.h"
 #include "txn.h"
+
+#include <sys/queue.h>
 
 enum inode_stage {
 	INODE_LIVE,
@@ -28,11 +32,14 @@ struct inode {
 	struct fs *fs; /* I */
 	uint64_t ino;  /* I */
 	pthread_rwlock_t lock;
-	uint64_t references;	   /* T */
+	uint64_t references;	   /* T  operations that have it */
+	uint64_t lookups;	   /* T  of the kernel; of a LOADING one they are not here yet */
 	struct inode *next;	   /* T  hash chain */
 	enum inode_stage stage;	   /* T */
 	struct inode *times_next;  /* T  list of those whose atime is to be stored */
 	struct inode **times_link; /* T  what points to this one in it; NULL: not in it */
+	TAILQ_ENTRY(inode) idle;   /* T */
+	bool is_idle;		   /* T  it is in the list of idle ones */
 	/* as decoded from the table; inode_store() writes them back */
 	uint32_t mode, nlink, uid, gid, flags, generation, nr_entries, state; /* L */
 	uint32_t projid;						      /* L */
@@ -59,8 +66,11 @@ void inode_table_destroy(struct fs *fs);
 /* 0; -ESTALE: not in use, or without a name and being freed; -EUCLEAN: corrupt; -EIO: also after fs_shutdown(). */
 int inode_get(struct fs *fs, uint64_t ino, struct inode **ret_inode);
 void inode_put(struct inode *inode);
-void inode_ref(struct inode *inode, uint64_t nr);	    /* caller has one already */
-void inode_unref(struct fs *fs, uint64_t ino, uint64_t nr); /* for fs_forget() */
+void inode_ref(struct inode *inode); /* caller has one already */
+
+/* The caller's reference becomes a lookup, which inode_forget() gives back.  Any locks may be held but the inode's. */
+void inode_tell(struct inode *inode);
+void inode_forget(struct fs *fs, uint64_t ino, uint64_t nr_lookups);
 
 /*
  * Wait until the inodes whose freeing had begun before are free.  False: there were none.  The caller is in no txn, holds
@@ -71,7 +81,7 @@ bool inode_wait_freeing(struct fs *fs);
 /* The same, and txn_make_room(): true if it is worth trying again after -ENOSPC. */
 bool inode_make_room(struct fs *fs);
 
-/* At unmount: drop all references; inodes without a name are freed.  For fs_unmount(), before its last flush. */
+/* At unmount: drop all lookups; inodes without a name are freed.  For fs_unmount(), before its last flush. */
 void inode_drop_all(struct fs *fs);
 
 /*

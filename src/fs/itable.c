@@ -2,7 +2,7 @@
 /*
  * The table of the inodes in memory.  A shard's hash doubles when it holds more inodes than
  * buckets; if there is no memory for that, its chains grow longer instead.  Calls only libc,
- * and dir.c to free what it hung on a directory.
+ * known.c, and dir.c to free what it hung on a directory.
  */
 #include "itable.h"
 #include "dir.h"
@@ -119,6 +119,15 @@ static void shard_drop_times(struct inode_shard *s, struct inode *inode)
 	inode->fs->inodes->nr_times--;
 }
 
+void shard_unidle_locked(struct inode_shard *s, struct inode *inode)
+{
+	if (!inode->is_idle)
+		return;
+	TAILQ_REMOVE(&s->idle, inode, idle);
+	inode->is_idle = false;
+	s->nr_idle--;
+}
+
 void shard_remove_locked(struct inode_shard *s, struct inode *inode)
 {
 	struct inode **link = shard_bucket(s, inode->ino);
@@ -128,6 +137,23 @@ void shard_remove_locked(struct inode_shard *s, struct inode *inode)
 	*link = inode->next;
 	s->nr_inodes--;
 	shard_drop_times(s, inode);
+	shard_unidle_locked(s, inode);
+}
+
+struct inode *shard_idle_locked(struct inode_shard *s, struct inode *inode)
+{
+	struct inode *oldest;
+
+	TAILQ_INSERT_TAIL(&s->idle, inode, idle);
+	inode->is_idle = true;
+	if (++s->nr_idle <= inode->fs->inodes->max_idle)
+		return NULL;
+	oldest = TAILQ_FIRST(&s->idle);
+	if (oldest->lookups > KNOWN_MAX ||
+	    known_add(&s->known, oldest->ino, (uint32_t)oldest->lookups) < 0)
+		return NULL;
+	shard_remove_locked(s, oldest);
+	return oldest;
 }
 
 void shard_add_times_locked(struct inode_shard *s, struct inode *inode)
@@ -158,6 +184,7 @@ static int shard_init(struct inode_shard *s)
 		return -ENOMEM;
 	s->nr_buckets = SHARD_FIRST_BUCKETS;
 	s->times_end = &s->times;
+	TAILQ_INIT(&s->idle);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->changed, NULL);
 	return 0;
@@ -170,6 +197,7 @@ static void table_free(struct inode_table *table, unsigned nr_shards)
 
 		pthread_cond_destroy(&s->changed);
 		pthread_mutex_destroy(&s->lock);
+		known_finish(&s->known);
 		free(s->buckets);
 	}
 	free(table);
@@ -183,7 +211,7 @@ int inode_table_create(struct fs *fs)
 	table = aligned_alloc(64, sizeof(*table));
 	if (!table)
 		return -ENOMEM;
-	*table = (struct inode_table){0};
+	*table = (struct inode_table){.max_idle = INODE_MAX_IDLE / INODE_NR_SHARDS};
 	for (unsigned i = 0; i < INODE_NR_SHARDS; i++) {
 		r = shard_init(&table->shards[i]);
 		if (r < 0) {

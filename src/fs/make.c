@@ -186,6 +186,8 @@ static int make(struct fs *fs, uint64_t dir_ino, const char *name, const struct 
 	}
 	if (r < 0)
 		inode_put(child);
+	else
+		inode_tell(child);
 	inode_put(dir);
 	return r;
 }

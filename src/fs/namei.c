@@ -85,7 +85,7 @@ static int get_dots(struct inode *dir, const char *name, struct inode **ret_inod
 	int r;
 
 	if (name[1] == 0) {
-		inode_ref(dir, 1);
+		inode_ref(dir);
 		*ret_inode = dir;
 		return 0;
 	}
@@ -146,6 +146,8 @@ int fs_lookup(struct fs *fs, uint64_t dir_ino, const char *name, struct fs_attr 
 	inode_put(first);
 	if (r < 0)
 		inode_put(child);
+	else
+		inode_tell(child);
 	inode_put(dir);
 	return r;
 }
@@ -166,6 +168,8 @@ int fs_lookup_ino(struct fs *fs, uint64_t ino, uint32_t generation, struct fs_at
 	pthread_rwlock_unlock(&inode->lock);
 	if (r < 0)
 		inode_put(inode);
+	else
+		inode_tell(inode);
 	return r;
 }
 
@@ -180,6 +184,7 @@ int fs_lookup_child(struct fs *fs, uint64_t ino, struct fs_attr *ret_attr)
 	pthread_rwlock_rdlock(&child->lock);
 	inode_attr(child, ret_attr);
 	pthread_rwlock_unlock(&child->lock);
+	inode_tell(child);
 	return 0;
 }
 
@@ -295,6 +300,8 @@ int fs_link(struct fs *fs, uint64_t ino, uint64_t dir_ino, const char *name,
 			r = link_inode(dir, name, child, ret_attr);
 		if (r < 0)
 			inode_put(child);
+		else
+			inode_tell(child);
 	}
 	inode_put(dir);
 	return r;

@@ -246,13 +246,13 @@ int fs_fsync(struct fs *fs, uint64_t ino, bool datasync)
 
 	if (fs->read_only)
 		return atomic_load(&fs->shut) ? -EIO : 0;
-	r = sync_stray(fs);
-	if (r < 0)
-		return r;
 	r = inode_get(fs, ino, &inode);
 	if (r < 0)
 		return r;
-	r = inode_sync(inode, datasync);
+	/* from here on it is not let go: if it was before, that is known */
+	r = sync_stray(fs);
+	if (r == 0)
+		r = inode_sync(inode, datasync);
 	inode_put(inode);
 	return r;
 }

@@ -12,6 +12,7 @@
 
 #include "fs.h"
 #include "fsck.h"
+#include "itable.h"
 #include "mkfs.h"
 
 #define ROOT	  1
@@ -244,7 +245,11 @@ static struct fs *mount(struct scenario *s)
 	fs_options_init(&o);
 	o.commit_ms = 0;
 	o.cache_bytes = 1 << 20;
-	return note(s, "mount", fs_mount(s->engine, &o, &fs)) == 0 ? fs : NULL;
+	if (note(s, "mount", fs_mount(s->engine, &o, &fs)) < 0)
+		return NULL;
+	if (s->no_idle)
+		fs->inodes->max_idle = 0;
+	return fs;
 }
 
 static bool unmount(struct scenario *s, struct fs *fs)

@@ -13,6 +13,7 @@ struct scenario {
 	struct bufio_engine *engine;
 	bool (*failing)(void *context); /* has anything failed yet? */
 	void *context;
+	bool no_idle; /* inodes stay in memory only as long as an operation has them */
 	/* what came of it */
 	bool formatted, synced; /* synced: what is kept was, before anything failed */
 	int nr_errors, first_error, unmount_error;

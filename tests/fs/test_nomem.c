@@ -72,9 +72,9 @@ START_TEST(each_allocation_that_fails_does_bounded_harm)
 {
 	bool failed = true;
 
-	for_ever = _i;
+	for_ever = _i % 2;
 	for (long n = 1; failed; n++) {
-		struct scenario s = {.failing = failing};
+		struct scenario s = {.failing = failing, .no_idle = _i / 2};
 
 		ck_assert_int_eq(bufio_engine_mem_create(SIZE, 512, &s.engine), 0);
 		atomic_store(&left, n);
@@ -96,6 +96,6 @@ int main(void)
 	TCase *tc = tcase_create("nomem");
 	TCase *const cases[] = {tc, NULL};
 
-	tcase_add_loop_test(tc, each_allocation_that_fails_does_bounded_harm, 0, 2);
+	tcase_add_loop_test(tc, each_allocation_that_fails_does_bounded_harm, 0, 4);
 	return image_run("nomem", cases);
 }

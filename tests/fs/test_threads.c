@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "itable.h"
+
 #define NR_THREADS 4
 #define NR_STEPS   10000
 #define NR_NAMES   6
@@ -268,7 +270,7 @@ static void run(void *(*start)(void *))
 		ck_assert_msg(!workers[n].wrong, "%s: %d", workers[n].wrong, workers[n].result);
 }
 
-/* _i: block size; the commit thread is one more that takes part. */
+/* _i: block size, and whether inodes stay in memory; the commit thread is one more that takes part. */
 START_TEST(what_many_threads_leave_is_in_order)
 {
 	uint64_t seed = image_seed("threads") + (uint64_t)_i * 100;
@@ -279,6 +281,8 @@ START_TEST(what_many_threads_leave_is_in_order)
 	image_init(&i, 32 << 20, _i % 2 ? 1024 : 4096);
 	i.options.commit_ms = 3;
 	image_mount(&i);
+	if (_i % 4 >= 2)
+		i.fs->inodes->max_idle = 0;
 	run(work);
 	image_unmount(&i);
 	image_check(&i);
@@ -332,7 +336,7 @@ int main(void)
 	TCase *tc = tcase_create("threads");
 	TCase *const cases[] = {tc, NULL};
 
-	tcase_add_loop_test(tc, what_many_threads_leave_is_in_order, 0, 6);
+	tcase_add_loop_test(tc, what_many_threads_leave_is_in_order, 0, 8);
 	tcase_add_test(tc, a_write_is_seen_whole);
 	return image_run("threads", cases);
 }
