@@ -61,7 +61,7 @@ static bool are_options_good(const struct bufio_engine *e, const struct bufio_op
 
 	if (n < 512 || n > (1 << 20) || (n & (n - 1)) || n < e->sector_bytes)
 		return false;
-	if (o->limit_bytes / n < 2 || o->cache_bytes > o->limit_bytes)
+	if (o->limit_bytes / n < 1 || o->cache_bytes > o->limit_bytes)
 		return false;
 	if (o->limit_bytes / n > UINT32_MAX / 4 || o->resize_bytes / n > UINT32_MAX / 4)
 		return false;
@@ -202,7 +202,7 @@ int bufio_resize(struct bufio_client *c, size_t cache_bytes, size_t limit_bytes)
 {
 	uint64_t limit = limit_bytes >> c->block_shift;
 
-	if (limit < 2 || limit > c->nr_buffers || cache_bytes > limit_bytes ||
+	if (limit < 1 || limit > c->nr_buffers || cache_bytes > limit_bytes ||
 	    (cache_bytes >> c->block_shift) < atomic_load(&c->nr_minimum))
 		return -EINVAL;
 	pool_set_limits(c, to_buffers(c, cache_bytes), (uint32_t)limit);

@@ -187,7 +187,7 @@ START_TEST(resize_grows_and_shrinks_the_budget)
 	ck_assert_uint_le(s.nr_buffers, 512);
 	ck_assert_int_eq(bufio_resize(t.client, 1 << 20, 17 << 20), -EINVAL);
 	ck_assert_int_eq(bufio_resize(t.client, 2 << 20, 1 << 20), -EINVAL);
-	ck_assert_int_eq(bufio_resize(t.client, BLOCK, BLOCK), -EINVAL);
+	ck_assert_int_eq(bufio_resize(t.client, 0, BLOCK - 1), -EINVAL);
 }
 END_TEST
 
@@ -307,7 +307,7 @@ START_TEST(options_that_make_no_sense_are_refused)
 	o.block_bytes = 2 << 20;
 	ck_assert_int_eq(bufio_create(t.mem, &o, &c), -EINVAL);
 	tc_options(&o);
-	o.limit_bytes = BLOCK;
+	o.cache_bytes = o.limit_bytes = BLOCK - 1;
 	ck_assert_int_eq(bufio_create(t.mem, &o, &c), -EINVAL);
 	tc_options(&o);
 	o.cache_bytes = o.limit_bytes + 1;

@@ -79,6 +79,54 @@ START_TEST(call_waits_while_another_thread_can_release)
 }
 END_TEST
 
+static void setup_one(void)
+{
+	struct bufio_options o;
+
+	tc_options(&o);
+	o.limit_bytes = o.cache_bytes = BLOCK;
+	tc_init(&t, &o);
+}
+
+START_TEST(one_buffer_is_enough_for_one_hold)
+{
+	struct bufio_buffer *b, *more;
+	struct bufio_stats s;
+
+	for (unsigned block = 0; block < 4; block++) {
+		ck_assert_int_eq(bufio_new(t.client, block, &b), 0);
+		memset(bufio_data(b), (int)block + 1, BLOCK);
+		bufio_mark_dirty(b);
+		ck_assert_int_eq(bufio_read(t.client, 10, &more), -EDEADLK);
+		bufio_release(b);
+	}
+	ck_assert_int_eq(bufio_read(t.client, 0, &b), 0);
+	ck_assert_int_eq(bufio_release_move(b, 9), 0);
+	ck_assert_int_eq(bufio_write_dirty_buffers(t.client), 0);
+	ck_assert_uint_eq(tc_get(&t, 9), 0x01010101);
+	ck_assert_uint_eq(tc_get(&t, 3), 0x04040404);
+	bufio_get_stats(t.client, &s);
+	ck_assert_uint_eq(s.peak_buffers, 1);
+}
+END_TEST
+
+START_TEST(one_buffer_serves_threads_by_turns)
+{
+	struct bufio_buffer *b;
+	unsigned block = 100;
+	struct call call;
+	struct bufio_stats s;
+
+	ck_assert_int_eq(bufio_read(t.client, 0, &b), 0);
+	call_start(&call, &t, read_block, &block);
+	do {
+		bufio_get_stats(t.client, &s);
+	} while (!s.waits);
+	bufio_release(b);
+	ck_assert_int_eq(call_end(&call), 0);
+}
+END_TEST
+
 struct half {
 	unsigned first;
 	pthread_barrier_t *both;
@@ -166,7 +214,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("hold_rule");
-	TCase *tc = tcase_create("hold_rule");
+	TCase *tc = tcase_create("hold_rule"), *one = tcase_create("one_buffer");
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_set_timeout(tc, 60);
@@ -176,5 +224,10 @@ int main(void)
 	tcase_add_test(tc, cache_full_of_data_that_the_device_refuses_gives_enobufs);
 	tcase_add_test(tc, held_buffer_is_reported_with_its_caller);
 	suite_add_tcase(suite, tc);
+	tcase_add_checked_fixture(one, setup_one, teardown);
+	tcase_set_timeout(one, 60);
+	tcase_add_test(one, one_buffer_is_enough_for_one_hold);
+	tcase_add_test(one, one_buffer_serves_threads_by_turns);
+	suite_add_tcase(suite, one);
 	return tc_run_suite(suite);
 }

@@ -113,7 +113,7 @@ struct bufio_callbacks {
 struct bufio_options {
 	unsigned block_bytes; /* power of two, 512 to 1 MiB, >= the engine's sector; 4096 */
 	size_t cache_bytes;   /* trimmed down to this in the background; 8 MiB */
-	size_t limit_bytes;   /* never exceeded; 9 MiB; at least 2 blocks */
+	size_t limit_bytes;   /* never exceeded; 9 MiB; at least 1 block */
 	size_t aux_bytes;     /* per buffer, for the owner; zeroed when a block enters; 0 */
 	unsigned dirty_background_percent; /* of cache_bytes: background writing starts; 25 */
 	unsigned dirty_age_ms; /* dirty for so long: written in the background; 5000; 0: never */
@@ -347,7 +347,7 @@ int bufio_zero_bytes(struct bufio_client *c, uint64_t offset_bytes, size_t size)
  * Change cache_bytes and limit_bytes.  What is over the new limit is written and given back
  * before the call returns; what is over cache_bytes in the background.
  *
- * Returns 0; -EINVAL for a limit below two blocks or above options.resize_bytes (or the
+ * Returns 0; -EINVAL for a limit below one block or above options.resize_bytes (or the
  * limit_bytes of creation, if that is more), a cache larger than it, or one smaller than the
  * minimum; -EBUSY or a write's error if buffers that are held, pinned or cannot be written are over
  * the limit: both limits stand then, and these are given back when they are free.
