@@ -28,7 +28,7 @@ done
 # an engine and 1 for O_DIRECT
 verify() {
 	t fio --name=verify --directory="$mnt" --size=24M --rw=randrw --bsrange=512-128k --ioengine="$1" --direct="$2" \
-		--iodepth=16 --verify=crc32c --verify_fatal=1 --do_verify=1 --numjobs=2 --unlink=1 >"$top/out" 2>&1 || {
+		--iodepth=16 --verify=crc32c --verify_fatal=1 --do_verify=1 --verify_state_save=0 --numjobs=2 --unlink=1 >"$top/out" 2>&1 || {
 		cat "$top/out"
 		die "fio $1 $2"
 	}
