@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "seed_model.h"
 #include <stdlib.h>
+#include <string.h>
 
 static void bug_if(struct seed *s, bool condition, const char *what)
 {
@@ -51,6 +52,12 @@ void seed_complete(struct seed *s, struct seed_buffer *b)
 	}
 }
 
+void seed_power_cut(struct seed *s)
+{
+	/* nothing in the seed has the device flush its cache, so nothing reached the medium */
+	memcpy(s->on_device, s->on_medium, sizeof(s->on_device));
+}
+
 static void wait_locked(struct seed *s, struct seed_buffer *b)
 {
 	s->nr_locked_waits++;
@@ -60,6 +67,7 @@ static void wait_locked(struct seed *s, struct seed_buffer *b)
 /* The argument is not looked at, as in the seed. */
 static void submit_write(struct seed *s, struct seed_buffer *b, unsigned block)
 {
+	bug_if(s, s->block_bytes > s->queue_bytes, "bio_add_page");
 	b->writing = true;
 	b->io_block = b->block;
 	b->io_value = b->value;

@@ -31,11 +31,13 @@ struct seed {
 	struct seed_buffer *index, *freed;
 	unsigned nr_buffers, threshold, limit;
 	int async_error;
-	bool recycles; /* memory that was freed comes back as it was */
+	bool recycles;			   /* memory that was freed comes back as it was */
+	unsigned block_bytes, queue_bytes; /* what one bio_vec has to take, and the device takes */
 
 	/* The device. */
 	unsigned on_device[SEED_BLOCKS], nr_writes, writes[SEED_BLOCKS];
 	int fail_reads, fail_writes;
+	unsigned on_medium[SEED_BLOCKS]; /* what a power cut leaves */
 
 	/* What others do while a flush sleeps without the lock; and what went wrong. */
 	void (*meanwhile)(struct seed *s, struct seed_buffer *b);
@@ -57,6 +59,8 @@ void seed_write_async(struct seed *s);
 int seed_write_dirty(struct seed *s);
 void seed_move(struct seed *s, struct seed_buffer *b, unsigned new_block);
 void seed_drop(struct seed *s);
+/* The device forgets what it was not told to flush. */
+void seed_power_cut(struct seed *s);
 /* The completion of b's I/O. */
 void seed_complete(struct seed *s, struct seed_buffer *b);
 unsigned seed_count(const struct seed *s, unsigned block); /* buffers of the block */

@@ -409,6 +409,16 @@ START_TEST(block_of_many_pages_is_written_and_a_small_one_refused)
 }
 END_TEST
 
+/* dm_bufio_write_dirty_buffers: no flush of the device.  That it covers all: test_program.c, on record. */
+START_TEST(flush_reaches_the_medium)
+{
+	cache_put(&c, 3, 33);
+	cache_flush(&c);
+	ck_assert_uint_eq(cache_counts(&c).writes, 1);
+	ck_assert_uint_eq(cache_counts(&c).flushes, 1);
+}
+END_TEST
+
 /* dm_bufio_drop_buffers, _client_destroy: void, and without a flush of the device. */
 START_TEST(drop_tells_the_error_and_flushes_the_device)
 {
@@ -452,6 +462,7 @@ static TCase *small_case(void)
 	tcase_add_test(tc, flush_writes_in_the_order_of_the_device);
 	tcase_add_test(tc, flush_ends_and_is_whole_while_others_hit_and_dirty);
 	tcase_add_test(tc, block_of_many_pages_is_written_and_a_small_one_refused);
+	tcase_add_test(tc, flush_reaches_the_medium);
 	tcase_add_test(tc, drop_tells_the_error_and_flushes_the_device);
 	tcase_add_test(tc, memory_stays_in_bounds_whatever_is_asked_for);
 	return tc;

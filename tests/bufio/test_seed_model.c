@@ -4,8 +4,7 @@
  * it would.  So those tests are known to look for what they say.  The names are the same, but for
  * what is the other way round.
  *
- * Not modelled: what is of the kernel (the one bio_vec of dm_bufio_setup_bio()), what one thread
- * cannot show (barriers), and what the seed does not have at all (a flush of the device).
+ * Not modelled: what one thread cannot show (the missing acquire of who waits for a read).
  */
 #include <check.h>
 #include <errno.h>
@@ -250,6 +249,32 @@ START_TEST(small_block_shifts_by_more_than_there_are_bits)
 }
 END_TEST
 
+/* dm_bufio_setup_bio: one bio_vec, and BUG() where bio_add_page() takes less than all of it. */
+START_TEST(block_of_more_than_the_device_takes_at_once_is_a_bug)
+{
+	s.queue_bytes = 512 << 10;
+	s.block_bytes = 512 << 10;
+	put(1, 11);
+	ck_assert_int_eq(seed_write_dirty(&s), 0);
+	ck_assert_ptr_null(s.bug);
+	s.block_bytes = 1 << 20;
+	put(2, 22);
+	ck_assert_int_eq(seed_write_dirty(&s), 0);
+	ck_assert_str_eq(s.bug, "bio_add_page");
+}
+END_TEST
+
+/* dm_bufio_write_dirty_buffers: returns when the device has it, not when the medium has. */
+START_TEST(what_a_flush_wrote_is_gone_after_a_power_cut)
+{
+	put(3, 33);
+	ck_assert_int_eq(seed_write_dirty(&s), 0);
+	ck_assert_uint_eq(s.on_device[3], 33);
+	seed_power_cut(&s);
+	ck_assert_uint_eq(s.on_device[3], 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("seed_model");
@@ -274,6 +299,8 @@ int main(void)
 	tcase_add_test(tc, drop_swallows_the_error);
 	tcase_add_test(tc, memory_grows_with_what_is_held);
 	tcase_add_test(tc, small_block_shifts_by_more_than_there_are_bits);
+	tcase_add_test(tc, block_of_more_than_the_device_takes_at_once_is_a_bug);
+	tcase_add_test(tc, what_a_flush_wrote_is_gone_after_a_power_cut);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(runner, CK_ENV);
 	nr_failed = srunner_ntests_failed(runner);
