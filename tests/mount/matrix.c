@@ -18,14 +18,16 @@
 #include <unistd.h>
 
 #define NR(array) (sizeof(array) / sizeof((array)[0]))
-#define USER	  12345
+#define USER	  12345 /* also a group */
+#define MEMBER	  12346 /* another of the user's groups */
+#define FOREIGN	  12347 /* a user and group that he is not */
 
-enum kind { NONE, FILE_, DIR_, FULL, LINK, FIFO, CHR, BLK, SOCK, DANGLING, LOOP, NR_KINDS };
+enum kind { NONE, FILE_, DIR_, FULL, LINK, FIFO, CHR, BLK, SOCK, DANGLING, LOOP, SETID, NR_KINDS };
 
 #define SOME_KINDS 5
 
 static const char *const kinds[NR_KINDS] = {"none", "file", "dir",  "full",	"link", "fifo",
-					    "chr",  "blk",  "sock", "dangling", "loop"};
+					    "chr",  "blk",  "sock", "dangling", "loop", "setid"};
 
 /* What a call is about: x and, if it takes two, y. */
 static char x[5000], y[5000];
@@ -86,6 +88,9 @@ static void make(enum kind kind, const char *path)
 		break;
 	case DANGLING:
 		must(symlink("../nowhere", path), path);
+		break;
+	case SETID:
+		make_file(path);
 		break;
 	case LOOP:
 		must(symlink(strrchr(path, '/') + 1, path), path);
@@ -153,9 +158,28 @@ static int do_chown(void)
 	return chown(x, USER, USER);
 }
 
+/* flags: the user in the upper half, the group in the lower; all ones: as it is. */
+static int do_chown_to(void)
+{
+	unsigned uid = flags >> 16, gid = flags & 0xffff;
+
+	return chown(x, uid == 0xffff ? (uid_t)-1 : uid, gid == 0xffff ? (gid_t)-1 : gid);
+}
+
 static int do_lchown(void)
 {
 	return lchown(x, USER, (gid_t)-1);
+}
+
+static int do_write(void)
+{
+	int fd = open(x, O_WRONLY | O_NONBLOCK | (int)flags), r = -1;
+
+	if (fd >= 0) {
+		r = write(fd, "x", 1) == 1 ? 0 : -1;
+		close(fd);
+	}
+	return r;
 }
 
 static int do_utimens(void)
@@ -195,6 +219,8 @@ static int do_chdir(void)
 	return chdir(x);
 }
 
+#define OWNER(user, group) ((unsigned)(user) << 16 | (group))
+
 struct call {
 	const char *name;
 	int (*run)(void);
@@ -229,8 +255,20 @@ static const struct call one[] = {
 	{"chmod 0600", do_chmod, 0600},
 	{"chmod 6711", do_chmod, 06711},
 	{"chmod 1777", do_chmod, 01777},
+	{"chmod 2755", do_chmod, 02755},
+	{"chmod 2644", do_chmod, 02644},
 	{"chown", do_chown, 0},
+	{"chown nothing", do_chown_to, OWNER(0xffff, 0xffff)},
+	{"chown to root", do_chown_to, OWNER(0, 0xffff)},
+	{"chown to another", do_chown_to, OWNER(FOREIGN, 0xffff)},
+	{"chown to oneself", do_chown_to, OWNER(USER, 0xffff)},
+	{"chgrp to an own group", do_chown_to, OWNER(0xffff, MEMBER)},
+	{"chgrp to a foreign group", do_chown_to, OWNER(0xffff, FOREIGN)},
+	{"chown to oneself and an own group", do_chown_to, OWNER(USER, MEMBER)},
 	{"lchown", do_lchown, 0},
+	{"write", do_write, 0},
+	{"write append", do_write, O_APPEND},
+	{"write trunc", do_write, O_TRUNC},
 	{"utimens now", do_utimens, 0},
 	{"utimens atime", do_utimens, 2},
 	{"utimens mtime", do_utimens, 1},
@@ -328,9 +366,11 @@ static void print_changes(const struct seen *before, const struct seen *after)
 
 static void become(unsigned user)
 {
+	static const gid_t groups[] = {MEMBER};
+
 	if (!user)
 		return;
-	if (setgroups(0, NULL) < 0 || setgid(user) < 0 || setuid(user) < 0)
+	if (setgroups(NR(groups), groups) < 0 || setgid(user) < 0 || setuid(user) < 0)
 		_exit(255);
 }
 
@@ -359,28 +399,40 @@ static int run(const struct call *call, unsigned user)
 /* Who does it, where: the folders' mode and owner, the things' owner. */
 struct who {
 	const char *name;
-	unsigned user, mode, dir_owner, owner;
+	unsigned user, mode, dir_owner, owner, group;
 };
 
-static const struct who root = {"root", 0, 0755, 0, 0};
+static const struct who root = {"root", 0, 0755, 0, 0, 0};
 
 static const struct who others[] = {
-	{"owner", USER, 0755, USER, USER},
-	{"stranger", USER, 0755, 0, 0},
-	{"in an open folder", USER, 0777, 0, 0},
-	{"in a sticky folder", USER, 01777, 0, 0},
-	{"own in a sticky folder", USER, 01777, 0, USER},
-	{"in an own sticky folder", USER, 01777, USER, 0},
-	{"without search", USER, 0666, 0, USER},
-	{"without write", USER, 0555, USER, USER},
+	{"owner", USER, 0755, USER, USER, USER},
+	{"owner in another group", USER, 0755, USER, USER, FOREIGN},
+	{"owner in a setgid folder", USER, 02777, FOREIGN, USER, FOREIGN},
+	{"stranger", USER, 0755, 0, 0, 0},
+	{"stranger in a group of his", USER, 0777, 0, FOREIGN, MEMBER},
+	{"in an open folder", USER, 0777, 0, 0, 0},
+	{"in a sticky folder", USER, 01777, 0, 0, 0},
+	{"in a sticky folder of another", USER, 01777, FOREIGN, 0, 0},
+	{"own in a sticky folder", USER, 01777, 0, USER, USER},
+	{"own in a sticky folder of another", USER, 01777, FOREIGN, USER, USER},
+	{"in an own sticky folder", USER, 01777, USER, 0, 0},
+	{"without search", USER, 0666, 0, USER, USER},
+	{"without write", USER, 0555, USER, USER, USER},
 };
 
-static void give(const char *path, unsigned owner)
+static void give(const char *path, unsigned owner, unsigned group)
 {
 	struct stat st;
 
-	if (owner && lstat(path, &st) == 0)
-		must(lchown(path, owner, owner), path);
+	if ((owner || group) && lstat(path, &st) == 0)
+		must(lchown(path, owner, group), path);
+}
+
+/* After it has its owner: that would take it away again. */
+static void set_id(enum kind kind, const char *path)
+{
+	if (kind == SETID)
+		must(chmod(path, 06777), path);
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
@@ -406,10 +458,12 @@ static void run_case(const struct call *call, const struct who *who, enum kind f
 	make_file("target");
 	make(from, "a/x");
 	make(to, "b/y");
-	give("a/x", who->owner);
-	give("b/y", who->owner);
-	give("a", who->dir_owner);
-	give("b", who->dir_owner);
+	give("a/x", who->owner, who->group);
+	give("b/y", who->owner, who->group);
+	set_id(from, "a/x");
+	set_id(to, "b/y");
+	give("a", who->dir_owner, who->dir_owner);
+	give("b", who->dir_owner, who->dir_owner);
 	must(chmod("a", who->mode) | chmod("b", who->mode), "chmod");
 	make_old();
 	look(before);
