@@ -5,15 +5,21 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
+#include <sys/mount.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/swap.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -294,6 +300,96 @@ START_TEST(statfs_and_stat_have_sizes_that_make_sense)
 }
 END_TEST
 
+static bool is_busy_as_mount_point(void)
+{
+	return mount("none", "dir", "tmpfs", 0, NULL) == 0 && refused(rmdir("dir"), EBUSY) &&
+	       refused(rename("dir", "new"), EBUSY) && refused(rename("other", "dir"), EBUSY) &&
+	       umount("dir") == 0;
+}
+
+START_TEST(a_mount_point_is_busy)
+{
+	ck_assert_int_eq(mkdir("dir", 0755), 0);
+	ck_assert_int_eq(mkdir("other", 0755), 0);
+	child(is_busy_as_mount_point);
+	ck_assert_int_eq(rename("other", "dir"), 0);
+}
+END_TEST
+
+static void copy_program(const char *from, const char *to)
+{
+	int in = open(from, O_RDONLY), out = open(to, O_CREAT | O_EXCL | O_WRONLY, 0755);
+	struct stat st;
+
+	ck_assert_int_eq(fstat(in, &st), 0);
+	ck_assert_int_eq(sendfile(out, in, NULL, (size_t)st.st_size), st.st_size);
+	close(out);
+	close(in);
+}
+
+START_TEST(a_running_program_cannot_be_written)
+{
+	int in[2], out[2];
+	char byte = 'x';
+
+	copy_program("/bin/cat", "program");
+	ck_assert_int_eq(pipe(in) | pipe(out), 0);
+	if (fork() == 0) {
+		dup2(in[0], 0);
+		dup2(out[1], 1);
+		close(in[1]);
+		execl("program", "program", (char *)NULL);
+		_exit(1);
+	}
+	/* it answers: so it runs */
+	ck_assert_int_eq(write(in[1], &byte, 1), 1);
+	ck_assert_int_eq(read(out[0], &byte, 1), 1);
+	ck_assert(refused(open("program", O_WRONLY), ETXTBSY));
+	ck_assert(refused(open("program", O_RDWR | O_TRUNC), ETXTBSY));
+	ck_assert(refused(truncate("program", 1), ETXTBSY));
+	ck_assert_int_eq(unlink("program"), 0);
+	close(in[1]);
+	wait_good();
+}
+END_TEST
+
+static bool is_kept_out_by_a_lease(void)
+{
+	return refused(open("file", O_WRONLY | O_NONBLOCK), EWOULDBLOCK) &&
+	       close(open("file", O_RDONLY | O_NONBLOCK)) == 0;
+}
+
+START_TEST(a_lease_keeps_writers_out)
+{
+	int fd;
+
+	signal(SIGIO, SIG_IGN);
+	close(make_file("file", 0600));
+	fd = open("file", O_RDONLY);
+	ck_assert_int_eq(fcntl(fd, F_SETLEASE, F_RDLCK), 0);
+	ck_assert_int_eq(fcntl(fd, F_GETLEASE), F_RDLCK);
+	child(is_kept_out_by_a_lease);
+	ck_assert_int_eq(fcntl(fd, F_SETLEASE, F_UNLCK), 0);
+	ck_assert_int_eq(fcntl(fd, F_GETLEASE), F_UNLCK);
+	close(fd);
+}
+END_TEST
+
+START_TEST(what_nobody_serves_is_ENXIO)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX, .sun_path = "socket"};
+	int server = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	ck_assert_int_eq(mkfifo("fifo", 0600), 0);
+	ck_assert(refused(open("fifo", O_WRONLY | O_NONBLOCK), ENXIO));
+	ck_assert_int_eq(bind(server, (struct sockaddr *)&a, sizeof(a)), 0);
+	ck_assert(refused(open("socket", O_RDONLY), ENXIO));
+	ck_assert_int_eq(mknod("device", S_IFCHR | 0600, makedev(4000, 5)), 0);
+	ck_assert(refused(open("device", O_RDONLY), ENXIO));
+	close(server);
+}
+END_TEST
+
 TCase *kernel_case(void)
 {
 	TCase *tc = tcase_create("kernel");
@@ -308,5 +404,9 @@ TCase *kernel_case(void)
 	tcase_add_test(tc, who_may_write_may_set_times_to_now_only);
 	tcase_add_test(tc, reading_is_seen_in_the_access_time);
 	tcase_add_test(tc, statfs_and_stat_have_sizes_that_make_sense);
+	tcase_add_test(tc, a_mount_point_is_busy);
+	tcase_add_test(tc, a_running_program_cannot_be_written);
+	tcase_add_test(tc, a_lease_keeps_writers_out);
+	tcase_add_test(tc, what_nobody_serves_is_ENXIO);
 	return tc;
 }
