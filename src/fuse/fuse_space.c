@@ -4,15 +4,20 @@
 #include "fuse_privs.h"
 #include "fuse_reply.h"
 
+#include <errno.h>
 #include <unistd.h>
 
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
 		  struct fuse_file_info *fi)
 {
+	const struct front *f = fuse_req_userdata(req);
 	int r = privs_kill_unless_trusted(req, ino);
 
 	if (r == 0)
 		r = fs_fallocate(fs_of(req), ino, mode, (uint64_t)offset, (uint64_t)length);
+	/* the steps that were done remain, but after an error the kernel believes that nothing changed */
+	if (r == -ENOSPC || r == -EIO)
+		fuse_lowlevel_notify_inval_inode(f->se, ino, -1, 0);
 	reply(req, r);
 }
 

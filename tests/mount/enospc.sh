@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Four writers fill the image; after deleting, the counts are what they were.
+# Four writers fill the image; after deleting, the counts are what they were.  A fallocate that fails half-way leaves what it got,
+# and the kernel knows.
 . "$(dirname "$0")/lib.sh"
 t mkfs.bufs -q "$img" 64M || die mkfs
 t bufs "$img" "$mnt" || die mount
@@ -20,11 +21,11 @@ fill() {
 	[ "$full" -lt 64 ] || die "not filled: $full blocks are free"
 }
 # The kernel forgets inodes some time after their removal, and only then they are free: no event to wait for.
-free_again() {
+until_free() {
 	i=0
-	until [ "$(stat -f -c '%f %d' "$mnt")" = "$1" ]; do
+	until [ "$(stat -f -c "$1" "$mnt")" "$2" "$3" ]; do
 		i=$((i + 1))
-		[ $i -lt 100 ] || die "free counts: $1, then $(stat -f -c '%f %d' "$mnt")"
+		[ $i -lt 100 ] || die "free counts: $3, then $(stat -f -c "$1" "$mnt")"
 		sleep 0.1
 	done
 }
@@ -32,7 +33,25 @@ before=$(stat -f -c '%f %d' "$mnt")
 for round in 1 2 3; do
 	fill
 	rm -r "$mnt"/[1-4] || die "rm, round $round"
-	free_again "$before"
+	until_free '%f %d' = "$before"
 done
+
+# free space in single blocks: enough for the range, not for its map too
+mkdir "$mnt/single"
+seq 900 | while read -r i; do
+	dd if=/dev/zero of="$mnt/single/$i" bs=4k count=1 status=none || exit 1
+done || die "single blocks"
+fallocate -l $((($(stat -f -c %f "$mnt") - 20) * 4096)) "$mnt/large" || die "the rest"
+seq 1 2 900 | sed "s|^|$mnt/single/|" | xargs rm || die "every second"
+until_free %f -ge 450
+touch "$mnt/half" || die touch
+stat "$mnt/half" >/dev/null
+fallocate -l $(($(stat -f -c %f "$mnt") * 4096)) "$mnt/half" 2>"$top/err" && die "more was allocated than there is"
+grep -q 'No space left' "$top/err" || die "fallocate: $(cat "$top/err")"
+known=$(stat -c '%b %s' "$mnt/half")
+[ "$known" != "0 0" ] || die "nothing was allocated: $known"
 leave "$img"
 clean "$img"
+t bufs "$img" "$mnt" || die remount
+[ "$(stat -c '%b %s' "$mnt/half")" = "$known" ] || die "the kernel had $known, it is $(stat -c '%b %s' "$mnt/half")"
+leave "$img"
