@@ -44,8 +44,9 @@ struct fs_options {
 	enum fs_atime atime;
 	bool nodiratime; /* reading a directory never counts */
 	bool lazytime; /* atimes are stored by syncs and unmount, and once a day, not with each commit */
-	bool sync, dirsync;	/* an operation is durable when it returns; those on directories */
-	unsigned commit_ms;	/* what is older is durable; 5000; 0: never by itself */
+	bool sync, dirsync; /* an operation is durable when it returns; those on directories */
+	/* what is older is durable, or a little older while files are being emptied; 5000; 0: never by itself */
+	unsigned commit_ms;
 	const char *mounted_at; /* recorded in the superblock; may be NULL */
 };
 

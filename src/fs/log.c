@@ -144,6 +144,16 @@ uint64_t log_last_seq(struct log *l)
 	return seq;
 }
 
+void log_note_emptied(struct log *l)
+{
+	atomic_store(&l->just_emptied, true);
+}
+
+bool log_take_emptied(struct log *l)
+{
+	return atomic_exchange(&l->just_emptied, false);
+}
+
 bool log_is_live(struct log *l, uint64_t block)
 {
 	return live_set_has(&l->live, block);

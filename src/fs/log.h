@@ -66,6 +66,7 @@ struct log {
 	bool busy;		      /* M  a commit or checkpoint runs */
 	_Atomic uint64_t durable_seq; /* a  up to here all is durable */
 	_Atomic uint64_t tail_seq;    /* a  before this all is in its place and flushed */
+	_Atomic bool just_emptied;    /* a  a file was, since log_take_emptied() */
 	_Atomic bool
 		data_unwritten; /* a  data of the transaction that commits may not be home yet */
 
@@ -134,6 +135,13 @@ void log_wait_data(struct log *l);
  * commit runs share the next one.  0, or the error that stopped the log.
  */
 int log_commit(struct log *l, uint64_t seq);
+
+/*
+ * Inside an operation: a file with contents was cut to nothing, most likely to be written anew.  And: was one since
+ * this was asked last?  An operation may do it the moment after; that is as rare as it is short.
+ */
+void log_note_emptied(struct log *l);
+bool log_take_emptied(struct log *l);
 
 /* Commit whatever is open, also if it is nobody's. */
 int log_commit_open(struct log *l);

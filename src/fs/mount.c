@@ -14,6 +14,10 @@
 #define NS_PER_SEC 1000000000
 #define DAY	   (24 * 60 * 60)
 
+/* So long, and so many times, the timer waits for files that were just emptied. */
+#define MOMENT_MS 1000u
+#define MOST_LATE 5u
+
 void fs_options_init(struct fs_options *o)
 {
 	*o = (struct fs_options){.cache_bytes = (size_t)64 << 20, .commit_ms = 5000};
@@ -79,9 +83,9 @@ static struct timespec after_ms(unsigned ms)
 }
 
 /* False: it is time to end. */
-static bool wait_for_turn(struct fs *fs)
+static bool wait_for_turn(struct fs *fs, unsigned ms)
 {
-	struct timespec until = after_ms(fs->options.commit_ms);
+	struct timespec until = after_ms(ms);
 	bool stop;
 
 	pthread_mutex_lock(&fs->commit_lock);
@@ -93,21 +97,33 @@ static bool wait_for_turn(struct fs *fs)
 	return !stop;
 }
 
+bool fs_timed_commit(struct fs *fs, unsigned nr_late)
+{
+	if (log_take_emptied(fs->log) && nr_late < MOST_LATE)
+		return false;
+	log_commit_open(fs->log);
+	if (log_wants_checkpoint(fs->log))
+		log_checkpoint(fs->log);
+	held_release(fs);
+	return true;
+}
+
 /* An error stops the filesystem, or is found again by the next turn, fsync or unmount. */
 static void *commit_main(void *context)
 {
 	time_t stored = fs_now().tv_sec;
 	struct fs *fs = context;
+	unsigned turn_ms = fs->options.commit_ms;
+	unsigned moment_ms = turn_ms < MOMENT_MS ? turn_ms : MOMENT_MS;
 
-	while (wait_for_turn(fs)) {
+	while (wait_for_turn(fs, turn_ms)) {
 		if (!fs->options.lazytime || fs_now().tv_sec - stored >= DAY) {
 			stored = fs_now().tv_sec;
 			inode_store_times(fs);
 		}
-		log_commit_open(fs->log);
-		if (log_wants_checkpoint(fs->log))
-			log_checkpoint(fs->log);
-		held_release(fs);
+		for (unsigned late = 0; !fs_timed_commit(fs, late); late++)
+			if (!wait_for_turn(fs, moment_ms))
+				return NULL;
 	}
 	return NULL;
 }

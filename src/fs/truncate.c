@@ -79,6 +79,8 @@ static int shrink(struct txn *t, struct inode *inode, uint64_t size)
 {
 	int r;
 
+	if (!size && inode->size && inode->nlink)
+		txn_note_emptied(t);
 	if (inode->data_format == DATA_INLINE) {
 		memset(inode->tail + size, 0, inode_data_bytes(inode) - size);
 		inode->data_format = size ? DATA_INLINE : DATA_NONE;

@@ -98,6 +98,11 @@ int txn_add_data(struct txn *t, uint64_t block, uint64_t count, struct bufio_buf
 	return log_add_data(t->fs->log, block, count, b);
 }
 
+void txn_note_emptied(struct txn *t)
+{
+	log_note_emptied(t->fs->log);
+}
+
 void txn_end(struct txn *t)
 {
 	atomic_fetch_add(&t->fs->unreserved_blocks, t->reserved);

@@ -39,6 +39,9 @@ int txn_modify(struct txn *t, struct bufio_buffer *b);
 /* These blocks of data have to be durable with it: log_add_data(). */
 int txn_add_data(struct txn *t, uint64_t block, uint64_t count, struct bufio_buffer *b);
 
+/* A file with contents was cut to nothing: the timer lets its new ones come before it commits. */
+void txn_note_emptied(struct txn *t);
+
 /*
  * End.  If t->sync is set, wait until it is durable: then the caller holds no lock, and an error is that of the
  * commit.  Else 0.

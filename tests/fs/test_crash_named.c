@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "log.h"
+#include "open.h"
 
 static struct world w;
 
@@ -171,6 +172,83 @@ START_TEST(rename_over_without_fsync_is_the_old_or_the_new_file)
 }
 END_TEST
 
+/* A turn of the timer, late as often as it wants; what it commits is durable. */
+static void timed_commit(void)
+{
+	unsigned nr_late = 0;
+
+	while (!fs_timed_commit(w.fs, nr_late))
+		nr_late++;
+	world_step(&w, true);
+}
+
+/*
+ * Opened with O_TRUNC, written, closed.  With no commit between the two it is one step: nobody finds the file empty.
+ * _i: data in the record or before it; bits: 2 a commit before, 4 after, 8 asked for by a sync
+ */
+START_TEST(cut_and_written_anew_is_the_old_or_the_new_file)
+{
+	begin();
+	write_file("/B/bar", 0, 100, 'x');
+	if (_i & 2)
+		timed_commit();
+	ck_assert_int_eq(do_truncate(w.fs, "/A/foo", 0), 0);
+	step(do_write(w.fs, "/A/foo", 0, _i & 1 ? 40000 : 2500, 'n'));
+	if (_i & 4)
+		timed_commit();
+	if (_i & 8)
+		world_fsync(&w, "/B", false);
+	make_file("/A/later");
+	finish();
+}
+END_TEST
+
+/* A commit that another program asks for in between is durable: the file is empty then, but never mixed. */
+START_TEST(cut_and_written_anew_around_a_commit_is_the_old_the_empty_or_the_new_file)
+{
+	begin();
+	step(do_truncate(w.fs, "/A/foo", 0));
+	world_fsync(&w, "/B", false);
+	step(do_write(w.fs, "/A/foo", 0, _i ? 40000 : 2500, 'n'));
+	timed_commit();
+	finish();
+}
+END_TEST
+
+static uint64_t durable(void)
+{
+	return atomic_load(&w.fs->log->durable_seq);
+}
+
+/* As long as files are emptied it waits, a few times; and is not late where none was. */
+START_TEST(timer_does_not_commit_between_cut_and_write)
+{
+	unsigned nr_late = 0;
+	uint64_t seq;
+
+	begin();
+	make_file("/A/new");
+	ck_assert(fs_timed_commit(w.fs, 0));
+	step(do_truncate(w.fs, "/A/new", 0));
+	step(do_truncate(w.fs, "/A/foo", 1));
+	ck_assert(fs_timed_commit(w.fs, 0));
+	seq = durable();
+	step(do_truncate(w.fs, "/A/foo", 0));
+	ck_assert(!fs_timed_commit(w.fs, 0));
+	ck_assert_uint_eq(durable(), seq);
+	write_file("/A/foo", 0, 2500, 'n');
+	ck_assert(fs_timed_commit(w.fs, 1));
+	ck_assert_uint_eq(durable(), seq + 1);
+	do {
+		step(do_truncate(w.fs, "/A/foo", 0));
+		step(do_write(w.fs, "/A/foo", 0, 100, 'm'));
+	} while (!fs_timed_commit(w.fs, nr_late++));
+	ck_assert_uint_eq(nr_late, 6);
+	ck_assert_uint_eq(durable(), seq + 2);
+	finish();
+}
+END_TEST
+
 START_TEST(write_behind_the_end_then_fsync)
 {
 	begin();
@@ -291,6 +369,11 @@ int main(void)
 	tcase_add_test(tc, append_then_fdatasync_keeps_the_size);
 	tcase_add_test(tc, overwrite_then_fsync_through_another_name);
 	tcase_add_loop_test(tc, rename_over_without_fsync_is_the_old_or_the_new_file, 0, 2);
+	tcase_add_loop_test(tc, cut_and_written_anew_is_the_old_or_the_new_file, 0, 16);
+	tcase_add_loop_test(
+		tc, cut_and_written_anew_around_a_commit_is_the_old_the_empty_or_the_new_file, 0,
+		2);
+	tcase_add_test(tc, timer_does_not_commit_between_cut_and_write);
 	tcase_add_test(tc, write_behind_the_end_then_fsync);
 	tcase_add_test(tc, symlink_is_not_empty);
 	tcase_add_test(tc, blocks_of_directories_and_symlinks_reused_for_data);
