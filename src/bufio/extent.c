@@ -48,6 +48,25 @@ struct extent {
 	void *context;
 };
 
+/* The result of a call that waits. */
+struct waiter {
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	bool done;
+	int result;
+};
+
+static void waiter_done(void *context, int result)
+{
+	struct waiter *w = context;
+
+	pthread_mutex_lock(&w->lock);
+	w->result = result;
+	w->done = true;
+	pthread_cond_signal(&w->wake);
+	pthread_mutex_unlock(&w->lock);
+}
+
 /* To the next part that is not used up; called only if there is one. */
 static void cursor_step(struct cursor *at)
 {
@@ -190,6 +209,7 @@ static int piece_close(struct extent *x, struct piece *p)
 	}
 	p->io = (struct bufio_io){
 		.op = x->op,
+		.flags = x->done == waiter_done ? 0 : BUFIO_IO_UNAWAITED,
 		.offset_bytes = p->block << c->block_shift,
 		.iov = p->iov,
 		.nr_iov = p->nr_iov,
@@ -350,25 +370,6 @@ static void submit_pieces(struct extent *x)
 			n = 0;
 		}
 	}
-}
-
-/* The result of a call that waits. */
-struct waiter {
-	pthread_mutex_t lock;
-	pthread_cond_t wake;
-	bool done;
-	int result;
-};
-
-static void waiter_done(void *context, int result)
-{
-	struct waiter *w = context;
-
-	pthread_mutex_lock(&w->lock);
-	w->result = result;
-	w->done = true;
-	pthread_cond_signal(&w->wake);
-	pthread_mutex_unlock(&w->lock);
 }
 
 static int waiter_wait(struct waiter *w)

@@ -89,9 +89,18 @@ static struct bufio_engine *inner_of(struct bufio_engine *e)
 	return ((struct lead_engine *)e)->inner;
 }
 
+static bool awaits(struct bufio_io *const *ios, unsigned nr)
+{
+	for (unsigned i = 0; i < nr; i++)
+		if (!(ios[i]->flags & BUFIO_IO_UNAWAITED))
+			return true;
+	return false;
+}
+
 static void submit(struct bufio_engine *e, struct bufio_io *const *ios, unsigned nr)
 {
-	lead_give();
+	if (awaits(ios, nr))
+		lead_give();
 	inner_of(e)->ops->submit(inner_of(e), ios, nr);
 }
 

@@ -32,7 +32,7 @@ void lead_give(void);
 
 /*
  * An engine that passes all on to inner, which it owns from then on, and gives the lead away before what takes a
- * device's time.  Returns 0 or -ENOMEM.
+ * device's time, unless nobody waits for it (BUFIO_IO_UNAWAITED).  Returns 0 or -ENOMEM.
  */
 int lead_engine_create(struct bufio_engine *inner, struct bufio_engine **ret_engine);
 

@@ -98,6 +98,30 @@ START_TEST(who_waits_for_the_device_lets_another_receive)
 }
 END_TEST
 
+static void quick_submit(struct bufio_engine *e, struct bufio_io *const *ios, unsigned nr)
+{
+}
+
+START_TEST(who_does_not_wait_for_what_it_submits_keeps_the_lead)
+{
+	static const struct bufio_engine_ops ops = {.submit = quick_submit, .destroy = nothing};
+	struct bufio_engine quick = {.ops = &ops}, *e;
+	struct bufio_io io = {.op = BUFIO_OP_READ, .flags = BUFIO_IO_UNAWAITED};
+	struct bufio_io awaited = {.op = BUFIO_OP_READ};
+	struct bufio_io *ios[] = {&io, &awaited};
+
+	lead_init(&lead);
+	ck_assert_int_eq(lead_engine_create(&quick, &e), 0);
+	lead_take(&lead);
+	e->ops->submit(e, ios, 1);
+	ck_assert_uint_eq(lead.nr_readers, 1);
+	e->ops->submit(e, ios, 2);
+	ck_assert_uint_eq(lead.nr_readers, 0);
+	bufio_engine_destroy(e);
+	lead_finish(&lead);
+}
+END_TEST
+
 START_TEST(the_engine_looks_like_what_it_wraps)
 {
 	struct bufio_engine *e;
@@ -206,6 +230,7 @@ int main(void)
 	int failed;
 
 	tcase_add_loop_test(tc, who_waits_for_the_device_lets_another_receive, 0, 5);
+	tcase_add_test(tc, who_does_not_wait_for_what_it_submits_keeps_the_lead);
 	tcase_add_test(tc, the_engine_looks_like_what_it_wraps);
 	tcase_add_test(tc, at_most_two_threads_receive_while_they_wait_now_and_then);
 	tcase_add_test(tc, one_thread_receives_while_nobody_waits);

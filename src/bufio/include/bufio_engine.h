@@ -26,6 +26,9 @@ enum bufio_op {
 /* The write is on stable storage when it completes (RWF_DSYNC: one FUA write). */
 #define BUFIO_IO_DURABLE (1u << 0)
 
+/* A hint for wrappers: the thread that submits it goes on to something else and does not wait for it. */
+#define BUFIO_IO_UNAWAITED (1u << 1)
+
 /*
  * One transfer.  The submitter fills the first part and owns the memory; from submit
  * until done() is called the engine owns all of it and the memory iov points to.
