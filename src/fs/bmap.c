@@ -248,6 +248,8 @@ int bmap_remove(struct txn *t, struct inode *inode, uint64_t logical, uint64_t e
 {
 	int r;
 
+	/* a block that has become another file's must not be what a read of this one finds */
+	inode_wait_reads(inode);
 	for (unsigned i = 0; i < REMOVE_STEP && end > logical; i++) {
 		r = remove_last(t, inode, logical, end, &end);
 		if (r <= 0)

@@ -21,7 +21,7 @@
  *	3. inode locks: an ancestor before its descendants, else the lower inode number first;
  *	   namei.c says how it finds out
  *	4. group->lock, one at a time
- *	5. super_lock, an inode table shard's lock, then the one of freeing.c
+ *	5. super_lock, an inode table shard's lock, then the ones of freeing.c and reads.c
  *	6. log->join_lock, the live set's
  *	7. bufio pins and whatever bufio takes
  */

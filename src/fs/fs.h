@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include <time.h>
 
 struct fs;
@@ -204,6 +205,27 @@ ssize_t fs_readlink(struct fs *fs, uint64_t ino, char *target, size_t size);
 
 /* Bytes read (short only at the end of the file).  data has any alignment. */
 ssize_t fs_read(struct fs *fs, uint64_t ino, uint64_t offset, void *data, size_t size);
+
+/*
+ * The same without waiting for the device, where the range adjoins there.  The caller fills the first part; the struct and
+ * the memory are the library's until the end.
+ */
+struct fs_reading {
+	uint64_t ino, offset;
+	void *data;
+	size_t size; /* of data, which is aligned as the device wants it, else there are copies */
+	/* Called once, with what fs_read() returns, perhaps by a thread that completes I/O: it must not wait. */
+	void (*done)(struct fs_reading *reading, ssize_t n);
+	/* fs_read_start()'s own */
+	struct inode *inode;
+	struct iovec iov;
+	size_t bytes;
+};
+
+/*
+ * -EINPROGRESS: done is called, or was already.  Else what fs_read() returns, and done is not called.
+ */
+ssize_t fs_read_start(struct fs *fs, struct fs_reading *reading);
 
 /* Bytes written: fewer than size only if space ran out after some; -EFBIG, -ENOSPC. */
 ssize_t fs_write(struct fs *fs, uint64_t ino, uint64_t offset, const void *data, size_t size);

@@ -55,6 +55,7 @@ struct inode {
 	/* blocks of it that were written in place since it was synced: L exclusive, or shared with sync_lock */
 	uint64_t dirty_from, dirty_to;
 	pthread_mutex_t sync_lock;   /* one fs_fsync() at a time; taken before all others */
+	_Atomic unsigned nr_reads;   /* a  that go on without the lock: reads.c */
 	struct dir_cache *dir_cache; /* L  dir.c's knowledge of free space; NULL: none */
 	pthread_mutex_t time_lock;   /* atime, which readers change */
 	bool atime_dirty; /* time_lock: newer than on disk, stored at sync and at the last put */
@@ -122,6 +123,16 @@ int inode_recover_orphans(struct fs *fs);
 
 /* The inode was read: atime as the mount options say, in memory.  Caller holds the lock, shared or not. */
 void inode_touch_atime(struct inode *inode);
+
+/*
+ * A read that goes on when the caller has released the lock, which it holds now.  It keeps neither the lock nor a
+ * reference: who takes blocks from the inode, or destroys it, waits for all of them.  The end may come from a thread that
+ * completes I/O; the inode may be gone when it returns.  reads.c.
+ */
+void inode_read_begin(struct inode *inode);
+void inode_read_end(struct inode *inode);
+void inode_wait_reads(
+	struct inode *inode); /* caller holds the lock exclusively, or destroys the inode */
 
 /* Data and metadata of it are durable: fs_fsync().  Caller is in no txn and holds no lock.  sync.c. */
 int inode_sync(struct inode *inode, bool datasync);

@@ -29,6 +29,7 @@ struct inode *inode_create(struct fs *fs, uint64_t ino)
 
 void inode_destroy(struct inode *inode)
 {
+	inode_wait_reads(inode);
 	if (inode->dir_cache)
 		dir_cache_free(inode);
 	pthread_mutex_destroy(&inode->time_lock);
@@ -220,6 +221,7 @@ int inode_table_create(struct fs *fs)
 		}
 	}
 	freeing_init(&table->freeing);
+	reads_init(&table->reads);
 	fs->inodes = table;
 	return 0;
 }
@@ -238,6 +240,7 @@ void inode_table_destroy(struct fs *fs)
 			inode_destroy(inode);
 		}
 	}
+	reads_finish(&fs->inodes->reads);
 	freeing_finish(&fs->inodes->freeing);
 	table_free(fs->inodes, INODE_NR_SHARDS);
 	fs->inodes = NULL;

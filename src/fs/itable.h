@@ -46,10 +46,18 @@ struct freeing {
 	uint64_t last_number;
 };
 
+/* Where who waits for an inode's reads sleeps. */
+struct reads {
+	pthread_mutex_t lock; /* a leaf */
+	pthread_cond_t ended;
+};
+
 struct inode_table {
 	struct inode_shard shards[INODE_NR_SHARDS];
 	struct freeing freeing;
-	size_t max_idle;	 /* of each shard; set at the beginning, smaller in tests */
+	size_t max_idle; /* of each shard; set at the beginning, smaller in tests */
+
+	struct reads reads;
 	_Atomic size_t nr_times; /* in all shards: a sync looks here first */
 };
 
@@ -80,6 +88,10 @@ void freeing_init(struct freeing *f);
 void freeing_finish(struct freeing *f);
 void freeing_begin(struct fs *fs, struct fs_freeing *one);
 void freeing_end(struct fs *fs, struct fs_freeing *one);
+
+/* reads.c */
+void reads_init(struct reads *r);
+void reads_finish(struct reads *r); /* there are none any more */
 
 /* Caller holds the shard's lock for all of these. */
 struct inode *shard_find_locked(const struct inode_shard *s, uint64_t ino);
