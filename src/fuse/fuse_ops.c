@@ -12,7 +12,7 @@
 #include "fuse_ioctl.h"
 #include "fuse_privs.h"
 #include "fuse_raw.h"
-#include "fuse_reply.h"
+#include "fuse_read.h"
 #include "fuse_space.h"
 #include "fuse_xattr.h"
 
@@ -24,8 +24,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-
-#define REQUEST_MAX (1024 * 1024)
 
 static void want(struct fuse_conn_info *conn, unsigned flags)
 {
@@ -230,23 +228,6 @@ static void op_rename(fuse_req_t req, fuse_ino_t old_dir, const char *old_name, 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	fuse_reply_err(req, ENOSYS);
-}
-
-static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
-		    struct fuse_file_info *fi)
-{
-	void *data = reply_buffer(size);
-	ssize_t n;
-
-	if (!data) {
-		fuse_reply_err(req, ENOMEM);
-		return;
-	}
-	n = fs_read(fs_of(req), ino, (uint64_t)offset, data, size);
-	if (n < 0)
-		reply(req, (int)n);
-	else
-		fuse_reply_buf(req, data, (size_t)n);
 }
 
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,

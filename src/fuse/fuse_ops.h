@@ -16,8 +16,9 @@ struct front {
 	uint64_t init_unique; /* of the INIT request */
 	uint32_t
 		added; /* FUSE_* of the kernel's INIT request that libfuse does not know but we do */
-	bool no_xattr;	     /* mounted so */
-	const char *options; /* that it was mounted with */
+	struct read_pool *reads; /* fuse_read.c */
+	bool no_xattr;		 /* mounted so */
+	const char *options;	 /* that it was mounted with */
 };
 
 extern const struct fuse_lowlevel_ops front_ops;

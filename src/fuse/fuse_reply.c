@@ -10,13 +10,17 @@
 static _Thread_local void *buffer;
 static _Thread_local size_t buffer_size;
 
+void *reply_memory(size_t size)
+{
+	return aligned_alloc(REPLY_ALIGN, (size + REPLY_ALIGN - 1) & ~(size_t)(REPLY_ALIGN - 1));
+}
+
 void *reply_buffer(size_t size)
 {
 	if (size <= buffer_size)
 		return buffer;
 	reply_buffer_free();
-	size = (size + REPLY_ALIGN - 1) & ~(size_t)(REPLY_ALIGN - 1);
-	buffer = aligned_alloc(REPLY_ALIGN, size);
+	buffer = reply_memory(size);
 	buffer_size = buffer ? size : 0;
 	return buffer;
 }

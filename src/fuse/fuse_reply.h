@@ -5,12 +5,15 @@
 /* How results of the core become replies; what the files with the requests share. */
 #include "fuse_ops.h"
 
+#define REQUEST_MAX (1024 * 1024) /* bytes that a request reads or writes at most */
+
 #define FOREVER 1e9 /* seconds; nobody but the kernel changes the image */
 
 /*
  * Memory for the reply that the calling thread is making, the same each time: new memory costs a page fault for each
  * of its pages.  Aligned, so that the core reads the device right into it.  NULL: there is none.
  */
+void *reply_memory(size_t size); /* the same, but new and the caller's, who frees it */
 void *reply_buffer(size_t size);
 void reply_buffer_free(void); /* by the thread that ends */
 

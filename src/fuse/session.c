@@ -7,7 +7,7 @@
 #include "session.h"
 
 #include "fuse_raw.h"
-#include "fuse_reply.h"
+#include "fuse_read.h"
 #include "lead.h"
 
 #include <errno.h>
@@ -197,8 +197,10 @@ int session_run(struct fuse_session *se, struct front *f, unsigned nr_threads,
 	unsigned n = 0;
 	int r;
 
-	if (!threads)
-		return -ENOMEM;
+	f->reads = read_pool_create();
+	r = -ENOMEM;
+	if (!threads || !f->reads)
+		goto free_memory;
 	pthread_rwlock_init(&l.gate, NULL);
 	lead_init(&l.lead);
 	l.many_processors = sysconf(_SC_NPROCESSORS_ONLN) > 2;
@@ -218,6 +220,8 @@ int session_run(struct fuse_session *se, struct front *f, unsigned nr_threads,
 free_threads:
 	lead_finish(&l.lead);
 	pthread_rwlock_destroy(&l.gate);
+free_memory:
+	read_pool_destroy(f->reads);
 	free(threads);
 	return r;
 }

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "fuse_read.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+/* Under way at once, at most: each has memory for the largest request, of which it keeps what it ever used. */
+#define MAX_READS 16u
+
+/* A read under way; the memory is the same each time, as with reply_buffer(). */
+struct read_slot {
+	struct fs_reading reading;
+	fuse_req_t req;
+	struct read_pool *pool;
+	struct read_slot *next;
+	void *data;
+};
+
+struct read_pool {
+	pthread_mutex_t lock;
+	struct read_slot *free; /* lock */
+	struct read_slot slots[MAX_READS];
+};
+
+struct read_pool *read_pool_create(void)
+{
+	struct read_pool *pool = calloc(1, sizeof(*pool));
+
+	if (!pool)
+		return NULL;
+	pthread_mutex_init(&pool->lock, NULL);
+	for (unsigned i = 0; i < MAX_READS; i++) {
+		struct read_slot *slot = &pool->slots[i];
+
+		slot->data = reply_memory(REQUEST_MAX);
+		if (!slot->data) {
+			read_pool_destroy(pool);
+			return NULL;
+		}
+		slot->pool = pool;
+		slot->next = pool->free;
+		pool->free = slot;
+	}
+	return pool;
+}
+
+void read_pool_destroy(struct read_pool *pool)
+{
+	if (!pool)
+		return;
+	for (unsigned i = 0; i < MAX_READS; i++)
+		free(pool->slots[i].data);
+	pthread_mutex_destroy(&pool->lock);
+	free(pool);
+}
+
+static struct read_slot *slot_take(struct read_pool *pool)
+{
+	struct read_slot *slot;
+
+	pthread_mutex_lock(&pool->lock);
+	slot = pool->free;
+	if (slot)
+		pool->free = slot->next;
+	pthread_mutex_unlock(&pool->lock);
+	return slot;
+}
+
+static void slot_put(struct read_slot *slot)
+{
+	struct read_pool *pool = slot->pool;
+
+	pthread_mutex_lock(&pool->lock);
+	slot->next = pool->free;
+	pool->free = slot;
+	pthread_mutex_unlock(&pool->lock);
+}
+
+static void reply_read(fuse_req_t req, const void *data, ssize_t n)
+{
+	if (n < 0)
+		reply(req, (int)n);
+	else
+		fuse_reply_buf(req, data, (size_t)n);
+}
+
+static void read_done(struct fs_reading *reading, ssize_t n)
+{
+	struct read_slot *slot = (struct read_slot *)reading;
+
+	reply_read(slot->req, slot->data, n);
+	slot_put(slot);
+}
+
+/* Too many are under way, or it is larger than we asked for. */
+static void read_waiting(fuse_req_t req, const struct fs_reading *what)
+{
+	void *data = reply_buffer(what->size);
+	ssize_t n = -ENOMEM;
+
+	if (data)
+		n = fs_read(fs_of(req), what->ino, what->offset, data, what->size);
+	reply_read(req, data, n);
+}
+
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+	struct fs_reading what = {
+		.ino = ino, .offset = (uint64_t)offset, .size = size, .done = read_done};
+	struct front *f = fuse_req_userdata(req);
+	struct read_slot *slot = size <= REQUEST_MAX ? slot_take(f->reads) : NULL;
+	ssize_t n;
+
+	if (!slot) {
+		read_waiting(req, &what);
+		return;
+	}
+	slot->req = req;
+	slot->reading = what;
+	slot->reading.data = slot->data;
+	n = fs_read_start(f->fs, &slot->reading);
+	if (n != -EINPROGRESS)
+		read_done(&slot->reading, n);
+}
