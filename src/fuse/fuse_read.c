@@ -19,7 +19,9 @@ struct read_slot {
 
 struct read_pool {
 	pthread_mutex_t lock;
+	pthread_cond_t ended;
 	struct read_slot *free; /* lock */
+	unsigned nr_taken;	/* lock */
 	struct read_slot slots[MAX_READS];
 };
 
@@ -30,6 +32,7 @@ struct read_pool *read_pool_create(void)
 	if (!pool)
 		return NULL;
 	pthread_mutex_init(&pool->lock, NULL);
+	pthread_cond_init(&pool->ended, NULL);
 	for (unsigned i = 0; i < MAX_READS; i++) {
 		struct read_slot *slot = &pool->slots[i];
 
@@ -49,8 +52,14 @@ void read_pool_destroy(struct read_pool *pool)
 {
 	if (!pool)
 		return;
+	/* A session can end with reads under way: whoever completes them still has a slot and a request. */
+	pthread_mutex_lock(&pool->lock);
+	while (pool->nr_taken)
+		pthread_cond_wait(&pool->ended, &pool->lock);
+	pthread_mutex_unlock(&pool->lock);
 	for (unsigned i = 0; i < MAX_READS; i++)
 		free(pool->slots[i].data);
+	pthread_cond_destroy(&pool->ended);
 	pthread_mutex_destroy(&pool->lock);
 	free(pool);
 }
@@ -61,8 +70,10 @@ static struct read_slot *slot_take(struct read_pool *pool)
 
 	pthread_mutex_lock(&pool->lock);
 	slot = pool->free;
-	if (slot)
+	if (slot) {
 		pool->free = slot->next;
+		pool->nr_taken++;
+	}
 	pthread_mutex_unlock(&pool->lock);
 	return slot;
 }
@@ -74,6 +85,8 @@ static void slot_put(struct read_slot *slot)
 	pthread_mutex_lock(&pool->lock);
 	slot->next = pool->free;
 	pool->free = slot;
+	if (--pool->nr_taken == 0)
+		pthread_cond_broadcast(&pool->ended);
 	pthread_mutex_unlock(&pool->lock);
 }
 

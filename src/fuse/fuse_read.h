@@ -9,7 +9,7 @@
 #include "fuse_reply.h"
 
 struct read_pool *read_pool_create(void);	/* NULL: no memory */
-void read_pool_destroy(struct read_pool *pool); /* no read is under way; NULL is allowed */
+void read_pool_destroy(struct read_pool *pool); /* waits for reads under way; NULL is allowed */
 
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi);
 
