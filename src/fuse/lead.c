@@ -5,18 +5,12 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define MAX_READERS 2u
-
-/* Requests in a row without waiting, after which one reader is enough. */
-#define CALM 16u
-
-/* What this thread leads; requests since it took that. */
+/* What this thread leads. */
 static _Thread_local struct lead *led;
-static _Thread_local unsigned nr_served;
 
 void lead_init(struct lead *l)
 {
-	l->nr_readers = 0;
+	l->taken = false;
 	pthread_mutex_init(&l->lock, NULL);
 	pthread_cond_init(&l->given, NULL);
 }
@@ -27,56 +21,29 @@ void lead_finish(struct lead *l)
 	pthread_mutex_destroy(&l->lock);
 }
 
-/* May this thread, which has waited for nothing for so long, go on? */
-static bool stays(struct lead *l)
-{
-	bool stays;
-
-	if (++nr_served < CALM)
-		return true;
-	nr_served = 0;
-	pthread_mutex_lock(&l->lock);
-	stays = l->nr_readers == 1;
-	if (!stays)
-		l->nr_readers--;
-	pthread_mutex_unlock(&l->lock);
-	return stays;
-}
-
-static void take(struct lead *l, unsigned max_readers)
-{
-	pthread_mutex_lock(&l->lock);
-	while (l->nr_readers >= max_readers)
-		pthread_cond_wait(&l->given, &l->lock);
-	l->nr_readers++;
-	pthread_mutex_unlock(&l->lock);
-	led = l;
-}
-
 void lead_take(struct lead *l)
 {
-	if (!led) {
-		nr_served = 0;
-		take(l, MAX_READERS);
-	} else if (!stays(l)) {
-		led = NULL;
-		take(l, 1);
-	}
+	if (led)
+		return;
+	pthread_mutex_lock(&l->lock);
+	while (l->taken)
+		pthread_cond_wait(&l->given, &l->lock);
+	l->taken = true;
+	pthread_mutex_unlock(&l->lock);
+	led = l;
 }
 
 void lead_give(void)
 {
 	struct lead *l = led;
-	bool none;
 
 	if (!l)
 		return;
 	led = NULL;
 	pthread_mutex_lock(&l->lock);
-	none = --l->nr_readers == 0;
+	l->taken = false;
 	pthread_mutex_unlock(&l->lock);
-	if (none)
-		pthread_cond_signal(&l->given);
+	pthread_cond_signal(&l->given);
 }
 
 struct lead_engine {
