@@ -69,10 +69,10 @@ struct bufio_buffer {
 
 /* A thread, or all those for which there was no holder. */
 struct holder {
-	_Atomic uintptr_t thread; /* written under holders_lock; 0: free */
-	_Atomic int32_t *holds;	  /* I before thread is; T by buffer */
-	_Atomic uint64_t hits;	  /* T */
-	bool is_plain;		  /* I before thread is; counts without atomic operations */
+	_Atomic int32_t *holds; /* I before a thread has it; T by buffer */
+	_Atomic uint64_t hits;	/* T */
+	pid_t tid;		/* holders_lock; of the thread that has it, or had it last */
+	bool is_plain;		/* I before a thread has it; counts without atomic operations */
 } __attribute__((aligned(CACHE_LINE)));
 
 struct shard {
@@ -139,9 +139,10 @@ struct bufio_client {
 	struct write_job *spare_job;	  /* I one write-back needs no memory */
 	pthread_mutex_t spare_lock;	  /* held while spare_job is in use; before all others */
 
-	bool are_holders_plain; /* I */
+	pthread_key_t holder_key; /* I */
+	bool are_holders_plain;	  /* I */
 
-	struct holder holders[NR_HOLDERS]; /* by holder_place() */
+	struct holder holders[NR_HOLDERS]; /* nr_holds - 1 of them are in use */
 	struct holder shared;
 	_Atomic int32_t *all_holds[NR_HOLDERS + 1]; /* I below nr_holds; shared's is the first */
 	_Atomic uint32_t nr_holds;		    /* written under holders_lock */
@@ -203,25 +204,16 @@ struct bufio_client {
 int hold_create(struct bufio_client *c);
 void hold_destroy(struct bufio_client *c);
 bool hold_barrier(struct bufio_client *c);
-struct holder *hold_find_mine(struct bufio_client *c, uintptr_t me);
+struct holder *hold_new_mine(struct bufio_client *c);
 int64_t hold_count(const struct bufio_buffer *b);
 uint64_t hold_hits(const struct bufio_client *c);
-
-static inline unsigned holder_place(uintptr_t thread)
-{
-	return (unsigned)(thread * UINT64_C(0x9e3779b97f4a7c15) >> 59);
-}
-static_assert(NR_HOLDERS == 1 << (64 - 59), "holder_place()");
 
 /* The calling thread's holder, or shared. */
 static inline struct holder *hold_mine(struct bufio_client *c)
 {
-	uintptr_t me = (uintptr_t)pthread_self();
-	struct holder *h = &c->holders[holder_place(me)];
+	struct holder *h = pthread_getspecific(c->holder_key);
 
-	if (atomic_load_explicit(&h->thread, memory_order_acquire) == me)
-		return h;
-	return hold_find_mine(c, me);
+	return h ? h : hold_new_mine(c);
 }
 
 /* What the caller looks at next he must see as it is when others see the count, or later. */

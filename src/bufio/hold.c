@@ -16,8 +16,8 @@
  *    says so, passes hold_barrier(), and then looks at the sum.
  *
  * The order of a count and of the look that follows is the barrier's work: membarrier(2) makes
- * every thread of the process pass one.  Where the kernel has none, for the threads that come
- * after the first NR_HOLDERS and share one holder, and for stable_writes, which would need it at
+ * every thread of the process pass one.  Where the kernel has none, for threads that come while
+ * NR_HOLDERS others live and share one holder, and for stable_writes, which would need it at
  * each write, the counts are atomic instead, and the same rules hold.
  */
 #include "client.h"
@@ -43,9 +43,16 @@ static _Atomic int32_t *map_holds(const struct bufio_client *c)
 
 int hold_create(struct bufio_client *c)
 {
+	/* No destructor: it could run when the client is gone. */
+	int r = pthread_key_create(&c->holder_key, NULL);
+
+	if (r)
+		return -r;
 	c->shared.holds = map_holds(c);
-	if (!c->shared.holds)
+	if (!c->shared.holds) {
+		pthread_key_delete(c->holder_key);
 		return -ENOMEM;
+	}
 	c->all_holds[0] = c->shared.holds;
 	c->nr_holds = 1;
 	c->are_holders_plain =
@@ -58,6 +65,7 @@ void hold_destroy(struct bufio_client *c)
 {
 	for (uint32_t i = 0; i < c->nr_holds; i++)
 		munmap(c->all_holds[i], holds_bytes(c));
+	pthread_key_delete(c->holder_key);
 }
 
 /*
@@ -70,42 +78,60 @@ bool hold_barrier(struct bufio_client *c)
 	       !syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
 }
 
-/* The holder of the thread in the table, or the place where it would be, or NULL. */
-static struct holder *holder_find(struct bufio_client *c, uintptr_t me)
+/*
+ * Has its thread ended?  If another thread has got the number since, we learn it when that one
+ * has ended, too.  The barrier lets who has the holder next see what was counted last.
+ */
+static bool is_left_locked(struct bufio_client *c, const struct holder *h)
 {
-	unsigned at = holder_place(me);
-	struct holder *h;
-
-	for (unsigned i = 0; i < NR_HOLDERS; i++) {
-		h = &c->holders[(at + i) % NR_HOLDERS];
-		if (!h->thread || h->thread == me)
-			return h;
-	}
-	return NULL;
+	return syscall(SYS_tgkill, getpid(), h->tid, 0) && errno == ESRCH && hold_barrier(c);
 }
 
 /*
- * A place in the table is for ever: when the thread is gone it serves the next one that has the
- * same pthread_self(), which the C library uses again with the stack.
+ * Who gets the holder of a thread that ended goes on counting where it stopped: what it still
+ * held, or gave back for another one, remains in the sums.
  */
-struct holder *hold_find_mine(struct bufio_client *c, uintptr_t me)
+static struct holder *find_left_locked(struct bufio_client *c)
 {
-	struct holder *h = holder_find(c, me);
+	uint32_t nr = atomic_load(&c->nr_holds) - 1;
 
-	/* No place left: no lock either, at each hit. */
-	if (!h)
+	for (uint32_t i = 0; i < nr; i++)
+		if (is_left_locked(c, &c->holders[i]))
+			return &c->holders[i];
+	return NULL;
+}
+
+static struct holder *add_locked(struct bufio_client *c)
+{
+	uint32_t nr = atomic_load(&c->nr_holds) - 1;
+	struct holder *h = &c->holders[nr];
+
+	if (nr == NR_HOLDERS)
+		return NULL;
+	h->holds = map_holds(c);
+	if (!h->holds)
+		return NULL;
+	h->is_plain = c->are_holders_plain;
+	c->all_holds[nr + 1] = h->holds;
+	atomic_store(&c->nr_holds, nr + 2);
+	return h;
+}
+
+/* The first call of a thread: which holder it has until it ends. */
+struct holder *hold_new_mine(struct bufio_client *c)
+{
+	struct holder *h;
+
+	/* No memory to note it: then no holder either, or each call would take one. */
+	if (pthread_setspecific(c->holder_key, &c->shared))
 		return &c->shared;
-	if (h->thread == me)
-		return h;
 	pthread_mutex_lock(&c->holders_lock);
-	h = holder_find(c, me);
-	if (h)
-		h->holds = map_holds(c);
-	if (h && h->holds) {
-		h->is_plain = c->are_holders_plain;
-		c->all_holds[c->nr_holds] = h->holds;
-		atomic_fetch_add(&c->nr_holds, 1);
-		atomic_store(&h->thread, me);
+	h = find_left_locked(c);
+	if (!h)
+		h = add_locked(c);
+	if (h) {
+		h->tid = (pid_t)syscall(SYS_gettid);
+		pthread_setspecific(c->holder_key, h);
 	} else {
 		h = &c->shared;
 	}

@@ -5,6 +5,7 @@
  */
 #include "client_fixture.h"
 #include <sched.h>
+#include <sys/mman.h>
 #include "client.h"
 
 #define NR_BUFFERS 8u
@@ -147,6 +148,94 @@ START_TEST(hold_outlives_its_thread)
 		bufio_release(b);
 	}
 	ck_assert_uint_eq(nr_held(&t), 0);
+	tc_finish(&t);
+}
+END_TEST
+
+static int has_own_holder(struct tc *t)
+{
+	tc_get(t, 0);
+	return hold_mine(t->client) != &t->client->shared;
+}
+
+#define STACK_BYTES ((size_t)1 << 20)
+
+static char *map_stacks(unsigned nr)
+{
+	char *p = mmap(NULL, nr * STACK_BYTES, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	ck_assert(p != MAP_FAILED);
+	return p;
+}
+
+/* A thread on a stack that was another one's is easily taken for that one. */
+static void start_on_stack(struct call *call, char *stack, void *(*run)(void *call))
+{
+	pthread_attr_t attr;
+
+	ck_assert_int_eq(pthread_attr_init(&attr), 0);
+	ck_assert_int_eq(pthread_attr_setstack(&attr, stack, STACK_BYTES), 0);
+	ck_assert_int_eq(pthread_create(&call->thread, &attr, run, call), 0);
+	pthread_attr_destroy(&attr);
+}
+
+static void *note_holder(void *argument)
+{
+	struct call *call = argument;
+
+	call->result = has_own_holder(call->cache);
+	return NULL;
+}
+
+/* Places were not given back: from the 32nd thread on all shared one holder, for ever. */
+START_TEST(thread_gets_the_holder_of_one_that_ended)
+{
+	enum { NR = 100 };
+	char *stacks = map_stacks(NR);
+	struct tc t;
+	struct call call = {.cache = &t};
+
+	init(&t, NR_BUFFERS, _i);
+	for (unsigned i = 0; i < NR; i++) {
+		start_on_stack(&call, stacks + i * STACK_BYTES, note_holder);
+		ck_assert_int_eq(call_end(&call), 1);
+	}
+	ck_assert_uint_eq(nr_held(&t), 0);
+	munmap(stacks, NR * STACK_BYTES);
+	tc_finish(&t);
+}
+END_TEST
+
+static int wait_with_the_crowd(struct tc *t, void *argument)
+{
+	int r = has_own_holder(t);
+
+	pthread_barrier_wait(argument);
+	return r;
+}
+
+START_TEST(thread_has_its_own_holder_again_after_a_crowd)
+{
+	enum { NR = 2 * NR_HOLDERS };
+	char *stack = map_stacks(1);
+	pthread_barrier_t all;
+	unsigned nr_own = 0;
+	struct tc t;
+	struct call calls[NR], call = {.cache = &t};
+
+	init(&t, NR_BUFFERS, _i);
+	pthread_barrier_init(&all, NULL, NR);
+	for (unsigned i = 0; i < NR; i++)
+		call_start(&calls[i], &t, wait_with_the_crowd, &all);
+	for (unsigned i = 0; i < NR; i++)
+		nr_own += (unsigned)call_end(&calls[i]);
+	pthread_barrier_destroy(&all);
+	ck_assert_uint_gt(nr_own, 0);
+	ck_assert_uint_le(nr_own, NR_HOLDERS);
+	start_on_stack(&call, stack, note_holder);
+	ck_assert_int_eq(call_end(&call), 1);
+	munmap(stack, STACK_BYTES);
 	tc_finish(&t);
 }
 END_TEST
@@ -360,6 +449,8 @@ int main(void)
 	tcase_add_loop_test(tc, hold_that_another_thread_gives_back_is_gone, 0, 2);
 	tcase_add_loop_test(tc, crowd_of_threads_is_counted_to_the_last_hold, 0, 2);
 	tcase_add_loop_test(tc, hold_outlives_its_thread, 0, 2);
+	tcase_add_loop_test(tc, thread_gets_the_holder_of_one_that_ended, 0, 2);
+	tcase_add_loop_test(tc, thread_has_its_own_holder_again_after_a_crowd, 0, 2);
 	tcase_add_test(tc, buffers_that_waiting_threads_share_are_told);
 	tcase_add_loop_test(tc, buffer_is_never_taken_from_one_who_just_got_it, 0, 2);
 	tcase_add_loop_test(tc, hold_is_seen_by_one_who_took_the_reference_bit_away, 0, 2);

@@ -40,14 +40,16 @@
  * all wait for one, the last of them gets -EDEADLK; a pinned buffer is taken for one that comes
  * free.  A hold counts for the thread that took it until it is given back, by whichever thread:
  * who hands holds to another thread and then asks for a buffer while all are held may get
- * -EDEADLK, too, although the other thread would have given them back.  (After the first 32
- * threads that used a client others are counted together, and not told: they wait.)  If there is
+ * -EDEADLK, too, although the other thread would have given them back.  What a thread holds when
+ * it ends may count for one that comes later.  (Threads that come while 32 others that used the
+ * client live are counted together until they end, and not told: they wait.)  If there is
  * nothing to wait for but dirty buffers that the device refuses to take, again and again for some
  * seconds, the call gets -ENOBUFS.
  * A buffer has room for 1023 pins at a time, and for 2^31 - 1 holds of a thread.
  *
  * A process that forbids itself system calls (seccomp) after bufio_create() must go on allowing
- * membarrier(2), or nothing leaves the cache any more.
+ * membarrier(2), or nothing leaves the cache any more, and tgkill(2) of its own threads, or
+ * those that come after 32 others share one count, whether those live or not.
  *
  * The names are those of the Linux kernel's dm-bufio where the call exists there.
  */
@@ -131,7 +133,9 @@ void bufio_options_init(struct bufio_options *o);
  * Create a cache over engine, which must outlive it.  options are copied.  Starts the
  * background writer.  dm-bufio: client_create.
  *
- * Returns 0, -EINVAL for options that make no sense, -ENOMEM or pthread_create()'s error.
+ * Returns 0, -EINVAL for options that make no sense, -ENOMEM, or the error of pthread_create()
+ * or of pthread_key_create(): -EAGAIN if the process has no key left (a client has one; glibc
+ * allows 1024).
  */
 int bufio_create(struct bufio_engine *engine, const struct bufio_options *options,
 		 struct bufio_client **ret_client);
