@@ -12,8 +12,7 @@
  */
 #include "client.h"
 
-#define MOST_LEAVING 32u /* evicted together: they share a barrier */
-#define MAX_STEPS    64	 /* a walker may be led into other chains; it gives up, not on for ever */
+#define MAX_STEPS 64 /* a walker may be led into other chains; it gives up, not on for ever */
 
 static uint64_t bucket_of(const struct bufio_client *c, uint64_t block)
 {
@@ -113,6 +112,32 @@ static bool leave(struct bufio_buffer *b, uint64_t block, uint64_t allowed, int6
 bool cache_drop(struct bufio_buffer *b, uint64_t block, uint64_t allowed)
 {
 	return leave(b, block, allowed, 0);
+}
+
+/*
+ * The same for n of them, which share a barrier.  Returns how many left; they are the caller's and
+ * stand at the front of the list.
+ */
+unsigned cache_drop_together(struct bufio_client *c, struct leaver *list, unsigned n,
+			     uint64_t allowed)
+{
+	unsigned nr_left = 0;
+
+	pthread_mutex_lock(&c->leave_lock);
+	for (unsigned i = 0; i < n; i++)
+		atomic_fetch_and(&list[i].buffer->state, ~ST_REF);
+	if (!hold_barrier(c))
+		n = 0;
+	for (unsigned i = 0; i < n; i++) {
+		struct leaver l = list[i];
+
+		if (!leave_locked(l.buffer, l.block, allowed, 0))
+			continue;
+		list[i] = list[nr_left];
+		list[nr_left++] = l;
+	}
+	pthread_mutex_unlock(&c->leave_lock);
+	return nr_left;
 }
 
 /* The same for one that only the caller holds; his hold is gone then. */

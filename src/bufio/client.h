@@ -32,6 +32,7 @@
 #define NR_HOLDERS     32
 #define NR_WAIT_SHARDS 64
 #define NR_SHARDS      64
+#define MOST_LEAVING   32u /* off the index together: they share a barrier */
 #define CACHE_LINE     64
 
 /*
@@ -290,6 +291,12 @@ struct bufio_buffer *cache_insert(struct bufio_buffer *b, uint64_t block, uint64
 				  enum cache_hold hold);
 struct bufio_buffer *cache_evict(struct bufio_client *c);
 bool cache_drop(struct bufio_buffer *b, uint64_t block, uint64_t allowed);
+struct leaver {
+	struct bufio_buffer *buffer;
+	uint64_t block;
+};
+unsigned cache_drop_together(struct bufio_client *c, struct leaver *list, unsigned n,
+			     uint64_t allowed);
 bool cache_drop_held(struct bufio_buffer *b, uint64_t block);
 void cache_read_done(struct bufio_buffer *b, int r);
 void cache_release(struct bufio_buffer *b);

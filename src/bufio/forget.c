@@ -24,15 +24,51 @@ void each_cached(struct bufio_client *c, uint64_t block, uint64_t nr, cache_visi
 	}
 }
 
+/* Buffers on their way out together. */
+struct batch {
+	struct bufio_client *client;
+	uint64_t allowed; /* as for cache_drop() */
+	uint64_t nr_kept; /* that the caller must hear of */
+	unsigned n;
+	struct leaver list[MOST_LEAVING];
+};
+
+/* Returns how many left; those that did not are behind them in the list. */
+static unsigned batch_drop(struct batch *batch)
+{
+	unsigned nr_left = 0;
+
+	if (batch->n)
+		nr_left = cache_drop_together(batch->client, batch->list, batch->n, batch->allowed);
+	for (unsigned i = 0; i < nr_left; i++)
+		pool_put(batch->list[i].buffer);
+	return nr_left;
+}
+
+static void batch_forget(struct batch *batch)
+{
+	batch_drop(batch);
+	batch->n = 0;
+}
+
+/* What is busy stays; a barrier interrupts every processor, so it is not for those. */
 static void visit_forget(struct bufio_buffer *b, uint64_t block, void *context)
 {
-	if (cache_drop(b, block, 0))
-		pool_put(b);
+	struct batch *batch = context;
+
+	if (atomic_load(&b->state) & ST_BUSY)
+		return;
+	batch->list[batch->n++] = (struct leaver){b, block};
+	if (batch->n == MOST_LEAVING)
+		batch_forget(batch);
 }
 
 void bufio_forget_range(struct bufio_client *c, uint64_t block, uint64_t nr)
 {
-	each_cached(c, block, nr, visit_forget, NULL);
+	struct batch batch = {.client = c};
+
+	each_cached(c, block, nr, visit_forget, &batch);
+	batch_forget(&batch);
 }
 
 void bufio_forget(struct bufio_client *c, uint64_t block)
@@ -40,30 +76,48 @@ void bufio_forget(struct bufio_client *c, uint64_t block)
 	bufio_forget_range(c, block, 1);
 }
 
-static void visit_discard(struct bufio_buffer *b, uint64_t block, void *context)
+/* One that was busy, held or used in the batch.  Returns whether it is kept. */
+static bool discard_one(struct bufio_buffer *b, uint64_t block)
 {
 	uint64_t s;
 
 	do {
 		s = wait_while(b, ST_WRITING | ST_READING);
 		if (atomic_load(&b->block) != block || !(s & ST_VALID))
-			return;
+			return false;
 		if (cache_drop(b, block, ST_DIRTY)) {
 			pool_put(b);
-			return;
+			return false;
 		}
 	} while (!(atomic_load(&b->state) & ST_PINS) && hold_count(b) == 0);
-	*(uint64_t *)context += 1;
+	return true;
+}
+
+static void batch_discard(struct batch *batch)
+{
+	for (unsigned i = batch_drop(batch); i < batch->n; i++)
+		batch->nr_kept += discard_one(batch->list[i].buffer, batch->list[i].block);
+	batch->n = 0;
+}
+
+static void visit_discard(struct bufio_buffer *b, uint64_t block, void *context)
+{
+	struct batch *batch = context;
+
+	batch->list[batch->n++] = (struct leaver){b, block};
+	if (batch->n == MOST_LEAVING)
+		batch_discard(batch);
 }
 
 int bufio_discard_buffers(struct bufio_client *c, uint64_t block, uint64_t nr)
 {
-	uint64_t nr_kept = 0;
+	struct batch batch = {.client = c, .allowed = ST_DIRTY};
 
 	if (is_range_bad(c, block, nr))
 		return -ERANGE;
-	each_cached(c, block, nr, visit_discard, &nr_kept);
-	return nr_kept ? -EBUSY : 0;
+	each_cached(c, block, nr, visit_discard, &batch);
+	batch_discard(&batch);
+	return batch.nr_kept ? -EBUSY : 0;
 }
 
 static bool is_any_pinned(const struct bufio_client *c)
@@ -95,7 +149,7 @@ int bufio_drop_buffers(struct bufio_client *c)
 	if (is_any_pinned(c) || (c->options.stable_writes && is_any_held(c)))
 		return -EBUSY;
 	r = bufio_write_dirty_buffers(c);
-	each_cached(c, 0, UINT64_MAX, visit_forget, NULL);
+	bufio_forget_range(c, 0, UINT64_MAX);
 	if (r)
 		return r;
 	return is_any_held(c) || is_any_pinned(c) ? -EBUSY : 0;
