@@ -71,6 +71,18 @@ static int hold(const struct walk *w, struct bufio_buffer **ret_buffer)
 	return bufio_read(w->client, w->block, ret_buffer);
 }
 
+/* Pinned: what is on its way to the device does not change, and no block gets there half changed. */
+static void change(struct bufio_buffer *b, const struct walk *w, const void *data)
+{
+	bufio_pin(b);
+	if (data)
+		memcpy((char *)bufio_data(b) + w->skip, data, w->size);
+	else
+		memset((char *)bufio_data(b) + w->skip, 0, w->size);
+	bufio_mark_partial_dirty(b, w->skip, w->skip + w->size);
+	bufio_unpin(b, false);
+}
+
 /* data NULL: zeroes. */
 static int change_bytes(struct bufio_client *c, uint64_t offset_bytes, const void *data,
 			size_t size)
@@ -83,11 +95,7 @@ static int change_bytes(struct bufio_client *c, uint64_t offset_bytes, const voi
 		r = hold(&w, &b);
 		if (r)
 			return r;
-		if (data)
-			memcpy((char *)bufio_data(b) + w.skip, data, w.size);
-		else
-			memset((char *)bufio_data(b) + w.skip, 0, w.size);
-		bufio_mark_partial_dirty(b, w.skip, w.skip + w.size);
+		change(b, &w, data);
 		bufio_release(b);
 		data = data ? (const char *)data + w.size : NULL;
 	}

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A flush keeps the next pin away while it needs that, and no longer. */
+/*
+ * A flush keeps the next pin away while it needs that, and no longer; a write under way keeps changes
+ * away.
+ */
 #include <check.h>
 #include <pthread.h>
 #include <sched.h>
@@ -23,6 +26,7 @@ struct gate {
 
 static struct gate gate;
 static struct bufio_client *client;
+static atomic_bool is_written;
 
 static void pass(const struct bufio_io *io)
 {
@@ -84,6 +88,7 @@ static void setup(void)
 	struct bufio_engine *mem;
 
 	ck_assert_int_eq(bufio_engine_mem_create(NR_BLOCKS * SIZE, 512, &mem), 0);
+	atomic_store(&is_written, false);
 	gate = (struct gate){.base = *mem, .mem = mem};
 	gate.base.ops = &gate_ops;
 	pthread_mutex_init(&gate.lock, NULL);
@@ -157,6 +162,45 @@ START_TEST(a_flush_with_nothing_left_to_write_keeps_no_pin_away)
 }
 END_TEST
 
+static void *write_bytes(void *argument)
+{
+	*(int *)argument = bufio_write_bytes(client, SLOW * SIZE, "new", 3);
+	atomic_store(&is_written, true);
+	return NULL;
+}
+
+static bool is_any_waiting(void)
+{
+	for (unsigned i = 0; i < NR_WAIT_SHARDS; i++)
+		if (atomic_load(&client->wait_shards[i].nr_waiters))
+			return true;
+	return false;
+}
+
+/* The flush waits at the gate with the block in its hands. */
+START_TEST(bytes_of_a_block_do_not_change_while_it_is_written)
+{
+	pthread_t flusher, writer;
+	char data[3];
+	int r = 1, r1 = 1;
+
+	ck_assert_int_eq(bufio_write_bytes(client, SLOW * SIZE, "old", 3), 0);
+	ck_assert_int_eq(pthread_create(&flusher, NULL, flush, &r), 0);
+	wait_arrived();
+	ck_assert_int_eq(pthread_create(&writer, NULL, write_bytes, &r1), 0);
+	while (!atomic_load(&is_written) && !is_any_waiting())
+		sched_yield();
+	ck_assert(!atomic_load(&is_written));
+	open_gate();
+	pthread_join(flusher, NULL);
+	pthread_join(writer, NULL);
+	ck_assert_int_eq(r, 0);
+	ck_assert_int_eq(r1, 0);
+	ck_assert_int_eq(bufio_read_bytes(client, SLOW * SIZE, data, 3), 0);
+	ck_assert_mem_eq(data, "new", 3);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("flushwait");
@@ -166,6 +210,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, a_flush_with_nothing_left_to_write_keeps_no_pin_away);
+	tcase_add_test(tc, bytes_of_a_block_do_not_change_while_it_is_written);
 	tcase_set_timeout(tc, 20);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(runner, CK_ENV);

@@ -337,8 +337,9 @@ int bufio_issue_zeroout(struct bufio_client *c, uint64_t block, uint64_t nr);
 
 /*
  * Read, write or zero bytes of the device, through buffers: any offset and size within the whole
- * blocks.  A write marks what it changed dirty; blocks it covers are not read.  Waits for the
- * device; holds one buffer at a time.
+ * blocks.  A write marks what it changed dirty; blocks it covers are not read.  Each block is pinned
+ * while it changes, so the device never gets one half changed.  Waits for the device, also for a
+ * write of the block that is in flight; holds one buffer at a time.
  *
  * Returns 0, -ERANGE (nothing done), or bufio_read()'s errors; then what lies before the block
  * that failed is done.
