@@ -5,12 +5,18 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* What this thread leads. */
+#define MAX_READERS 2u
+
+/* Requests in a row without waiting, after which one reader is enough. */
+#define CALM 16u
+
+/* What this thread leads; requests since it took that. */
 static _Thread_local struct lead *led;
+static _Thread_local unsigned nr_served;
 
 void lead_init(struct lead *l)
 {
-	l->taken = false;
+	l->nr_readers = 0;
 	pthread_mutex_init(&l->lock, NULL);
 	pthread_cond_init(&l->given, NULL);
 }
@@ -21,29 +27,56 @@ void lead_finish(struct lead *l)
 	pthread_mutex_destroy(&l->lock);
 }
 
-void lead_take(struct lead *l)
+/* May this thread, which has waited for nothing for so long, go on? */
+static bool stays(struct lead *l)
 {
-	if (led)
-		return;
+	bool stays;
+
+	if (++nr_served < CALM)
+		return true;
+	nr_served = 0;
 	pthread_mutex_lock(&l->lock);
-	while (l->taken)
+	stays = l->nr_readers == 1;
+	if (!stays)
+		l->nr_readers--;
+	pthread_mutex_unlock(&l->lock);
+	return stays;
+}
+
+static void take(struct lead *l, unsigned max_readers)
+{
+	pthread_mutex_lock(&l->lock);
+	while (l->nr_readers >= max_readers)
 		pthread_cond_wait(&l->given, &l->lock);
-	l->taken = true;
+	l->nr_readers++;
 	pthread_mutex_unlock(&l->lock);
 	led = l;
+}
+
+void lead_take(struct lead *l)
+{
+	if (!led) {
+		nr_served = 0;
+		take(l, MAX_READERS);
+	} else if (!stays(l)) {
+		led = NULL;
+		take(l, 1);
+	}
 }
 
 void lead_give(void)
 {
 	struct lead *l = led;
+	bool none;
 
 	if (!l)
 		return;
 	led = NULL;
 	pthread_mutex_lock(&l->lock);
-	l->taken = false;
+	none = --l->nr_readers == 0;
 	pthread_mutex_unlock(&l->lock);
-	pthread_cond_signal(&l->given);
+	if (none)
+		pthread_cond_signal(&l->given);
 }
 
 struct lead_engine {

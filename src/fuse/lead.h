@@ -6,7 +6,10 @@
  * Who receives requests.  The kernel wakes a sleeping reader of /dev/fuse for each one, and a wake-up of another thread costs
  * more than most requests; so one thread has the lead: it alone reads, and goes on doing so after each request.  It
  * gives the lead away before it waits, for the device or for a commit of others, and when requests queue up where there are
- * processors for more threads.  Two that read at once would be woken in turns, each with a cold cache.
+ * processors for more threads.
+ *
+ * Who comes back from waiting reads beside the leader for a while: if the next request must wait too, as with a
+ * program that syncs all the time, the other one is there already and need not be woken.
  */
 #include <bufio_engine.h>
 #include <pthread.h>
@@ -15,7 +18,7 @@
 struct lead {
 	pthread_mutex_t lock;
 	pthread_cond_t given;
-	bool taken; /* lock */
+	unsigned nr_readers; /* lock */
 };
 
 void lead_init(struct lead *l);

@@ -114,9 +114,9 @@ START_TEST(who_does_not_wait_for_what_it_submits_keeps_the_lead)
 	ck_assert_int_eq(lead_engine_create(&quick, &e), 0);
 	lead_take(&lead);
 	e->ops->submit(e, ios, 1);
-	ck_assert(lead.taken);
+	ck_assert_uint_eq(lead.nr_readers, 1);
 	e->ops->submit(e, ios, 2);
-	ck_assert(!lead.taken);
+	ck_assert_uint_eq(lead.nr_readers, 0);
 	bufio_engine_destroy(e);
 	lead_finish(&lead);
 }
@@ -162,7 +162,7 @@ static void *waiting_rounds(void *context)
 	return NULL;
 }
 
-START_TEST(one_thread_at_a_time_receives_while_they_wait_now_and_then)
+START_TEST(at_most_two_threads_receive_while_they_wait_now_and_then)
 {
 	pthread_t threads[NR_THREADS];
 
@@ -172,17 +172,31 @@ START_TEST(one_thread_at_a_time_receives_while_they_wait_now_and_then)
 	for (unsigned i = 0; i < NR_THREADS; i++)
 		pthread_join(threads[i], NULL);
 	ck_assert_uint_eq(rounds, NR_THREADS * NR_ROUNDS);
-	ck_assert_uint_eq(most_leaders, 1);
+	ck_assert_uint_le(most_leaders, 2);
 	lead_finish(&lead);
 }
 END_TEST
 
-static void *take_once(void *context)
+/* Another one received beside it, then waits for nothing any more either: it is the one to go. */
+static void *calm_rounds(void *context)
 {
 	lead_take(&lead);
 	sem_post(&led_by_other);
+	for (unsigned i = 0; i < NR_ROUNDS; i++)
+		lead_take(&lead);
+	sem_post(&led_by_other);
 	lead_give();
 	return NULL;
+}
+
+static unsigned nr_readers(void)
+{
+	unsigned nr;
+
+	pthread_mutex_lock(&lead.lock);
+	nr = lead.nr_readers;
+	pthread_mutex_unlock(&lead.lock);
+	return nr;
 }
 
 START_TEST(one_thread_receives_while_nobody_waits)
@@ -192,14 +206,16 @@ START_TEST(one_thread_receives_while_nobody_waits)
 	lead_init(&lead);
 	sem_init(&led_by_other, 0, 0);
 	lead_take(&lead);
-	ck_assert_int_eq(pthread_create(&other, NULL, take_once, NULL), 0);
-	for (unsigned i = 0; i < NR_ROUNDS; i++) {
-		lead_take(&lead);
-		ck_assert_int_ne(sem_trywait(&led_by_other), 0);
-		sched_yield();
-	}
-	lead_give();
+	ck_assert_int_eq(pthread_create(&other, NULL, calm_rounds, NULL), 0);
 	sem_wait(&led_by_other);
+	/* it stops, however long it goes on, until this one gives the lead away */
+	while (nr_readers() == 2)
+		sched_yield();
+	ck_assert_int_ne(sem_trywait(&led_by_other), 0);
+	for (unsigned i = 0; i < NR_ROUNDS; i++)
+		lead_take(&lead);
+	ck_assert_int_ne(sem_trywait(&led_by_other), 0);
+	lead_give();
 	pthread_join(other, NULL);
 	sem_destroy(&led_by_other);
 	lead_finish(&lead);
@@ -216,7 +232,7 @@ int main(void)
 	tcase_add_loop_test(tc, who_waits_for_the_device_lets_another_receive, 0, 5);
 	tcase_add_test(tc, who_does_not_wait_for_what_it_submits_keeps_the_lead);
 	tcase_add_test(tc, the_engine_looks_like_what_it_wraps);
-	tcase_add_test(tc, one_thread_at_a_time_receives_while_they_wait_now_and_then);
+	tcase_add_test(tc, at_most_two_threads_receive_while_they_wait_now_and_then);
 	tcase_add_test(tc, one_thread_receives_while_nobody_waits);
 	suite_add_tcase(s, tc);
 	runner = srunner_create(s);
