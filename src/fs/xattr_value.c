@@ -172,6 +172,8 @@ static int write_block(struct txn *t, struct inode *inode, const struct xattr_bl
 	r = meta_new(inode->fs, blocks->list[i], META_XATTR_VALUE, inode->ino, &b);
 	if (r < 0)
 		return r;
+	/* of the block's last use something may be dirty still: its write must not see half of the new */
+	bufio_pin(b);
 	d = bufio_data(b);
 	if (room > value->size - at)
 		room = value->size - at;
@@ -180,8 +182,7 @@ static int write_block(struct txn *t, struct inode *inode, const struct xattr_bl
 	memcpy(d + 1, (const uint8_t *)value->bytes + at, room);
 	meta_stamp(inode->fs, b, t->seq);
 	r = txn_add_data(t, blocks->list[i], 1, b);
-	if (r == 0)
-		bufio_mark_dirty(b);
+	bufio_unpin(b, r == 0);
 	bufio_release(b);
 	return r;
 }
