@@ -23,7 +23,7 @@ fill() {
 # The kernel forgets inodes some time after their removal, and only then they are free: no event to wait for.
 until_free() {
 	i=0
-	until [ "$(stat -f -c "$1" "$mnt")" "$2" "$3" ]; do
+	until test "$(stat -f -c "$1" "$mnt")" "$2" "$3"; do
 		i=$((i + 1))
 		[ $i -lt 100 ] || die "free counts: $3, then $(stat -f -c "$1" "$mnt")"
 		sleep 0.1
