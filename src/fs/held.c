@@ -42,26 +42,29 @@ void held_destroy(struct held *h)
 	free(h);
 }
 
-static int promise_place(struct held *h)
+static int grow_locked(struct held *h)
 {
 	size_t more = h->max ? h->max * 2 : 64;
-	struct held_run *p;
+	struct held_run *p = reallocarray(NULL, more, sizeof(*p));
+
+	if (!p)
+		return -ENOMEM;
+	for (size_t i = 0; i < h->nr; i++)
+		p[i] = h->runs[(h->first + i) % h->max];
+	free(h->runs);
+	h->runs = p;
+	h->first = 0;
+	h->max = more;
+	return 0;
+}
+
+static int promise_place(struct held *h)
+{
 	int r = 0;
 
 	pthread_mutex_lock(&h->lock);
-	if (h->nr + h->promised == h->max) {
-		p = reallocarray(NULL, more, sizeof(*p));
-		if (p) {
-			for (size_t i = 0; i < h->nr; i++)
-				p[i] = h->runs[(h->first + i) % h->max];
-			free(h->runs);
-			h->runs = p;
-			h->first = 0;
-			h->max = more;
-		} else {
-			r = -ENOMEM;
-		}
-	}
+	if (h->nr + h->promised == h->max)
+		r = grow_locked(h);
 	h->promised += r == 0;
 	pthread_mutex_unlock(&h->lock);
 	return r;
