@@ -101,7 +101,7 @@ uint64_t dirty_take_range(struct bufio_buffer *b, uint64_t state)
 	return start << 32 | end;
 }
 
-/* A write of b succeeded. */
+/* A write of b succeeded.  It may leave now; the caller wakes who waits for that. */
 void dirty_written(struct bufio_buffer *b)
 {
 	struct bufio_client *c = b->client;
@@ -128,7 +128,6 @@ void dirty_written(struct bufio_buffer *b)
 	if ((s & ST_DOUBT) && !(s & ST_DIRTY))
 		atomic_fetch_sub(&c->nr_doubt, 1);
 	wait_wake(b);
-	wait_free_wake(c);
 }
 
 /* A write of b failed: it is as dirty as before, all of it. */

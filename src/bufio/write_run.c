@@ -2,8 +2,9 @@
 #include "write_run.h"
 #include <stdlib.h>
 
-#define NR_RUNS	  64u /* in flight at most */
-#define NR_QUEUED 16u /* submitted together */
+#define NR_RUNS	       64u  /* in flight at most */
+#define NR_QUEUED      16u  /* submitted together */
+#define MOST_WOKEN_FOR 256u /* buffers that were written */
 
 /* Some adjoining buffers as one transfer. */
 struct run {
@@ -28,10 +29,12 @@ struct writer {
 	struct bufio_io *queue[NR_QUEUED];
 	unsigned nr_queued;
 	int result;
+	_Atomic unsigned nr_written; /* buffers */
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	struct run *free, *failed; /* L */
 	unsigned nr_running;	   /* L */
+	unsigned nr_awaited;	   /* L the owner sleeps until no more than these are running */
 	struct run runs[NR_RUNS];
 };
 
@@ -86,25 +89,38 @@ static void count_good(struct bufio_client *c, unsigned nr, size_t size_bytes)
 	atomic_fetch_add(&c->stats.written_bytes, size_bytes);
 }
 
+/* Who waits for a free buffer is woken for many: a wake-up for each would cost more than its write. */
+static void wake_waiters(struct writer *w, unsigned nr)
+{
+	unsigned part = atomic_load(&w->client->nr_cache) / 64, n;
+
+	part = part < 1 ? 1 : part > MOST_WOKEN_FOR ? MOST_WOKEN_FOR : part;
+	n = atomic_fetch_add(&w->nr_written, nr);
+	if (n / part != (n + nr) / part)
+		wait_free_wake(w->client);
+}
+
 static void run_done(struct bufio_io *io, int result)
 {
 	struct run *run = io->context;
 	struct writer *w = run->writer;
+	struct bufio_client *c = w->client;
 	struct run **list = result ? &w->failed : &w->free;
 
 	run->result = result;
-	stats_latency(w->client, BUFIO_LATENCY_WRITE, run->since_ns);
-	stats_trace(w->client, BUFIO_TRACE_WRITE, run->block, run->nr, result);
+	stats_latency(c, BUFIO_LATENCY_WRITE, run->since_ns);
+	stats_trace(c, BUFIO_TRACE_WRITE, run->block, run->nr, result);
 	if (result == 0) {
-		count_good(w->client, run->nr, io->size_bytes);
+		count_good(c, run->nr, io->size_bytes);
 		for (unsigned i = 0; i < run->nr; i++)
 			dirty_written(run->buffers[i]);
+		wake_waiters(w, run->nr);
 	}
 	pthread_mutex_lock(&w->lock);
 	run->next = *list;
 	*list = run;
-	w->nr_running--;
-	pthread_cond_signal(&w->wake);
+	if (--w->nr_running <= w->nr_awaited)
+		pthread_cond_signal(&w->wake);
 	pthread_mutex_unlock(&w->lock);
 }
 
@@ -214,16 +230,25 @@ static struct run *take_free(struct writer *w)
 	return run;
 }
 
-/* None is free: submit what is queued, and wait until one is done. */
+static void wait_running(struct writer *w, unsigned most)
+{
+	pthread_mutex_lock(&w->lock);
+	w->nr_awaited = most;
+	while (w->nr_running > most)
+		pthread_cond_wait(&w->wake, &w->lock);
+	pthread_mutex_unlock(&w->lock);
+}
+
+/*
+ * None is free: submit what is queued, and wait until so many are done that the next ones can be submitted
+ * together.  One at a time each write would cost a thread switch more, and another one in a loop device.
+ */
 static void wait_run(struct writer *w)
 {
 	struct run *failed;
 
 	submit_queue(w);
-	pthread_mutex_lock(&w->lock);
-	while (!w->free && !w->failed)
-		pthread_cond_wait(&w->wake, &w->lock);
-	pthread_mutex_unlock(&w->lock);
+	wait_running(w, NR_RUNS - NR_QUEUED);
 	failed = take_failed(w);
 	if (failed)
 		settle_failed(w, failed);
@@ -286,12 +311,10 @@ int writer_finish(struct writer *w)
 
 	queue_open(w);
 	submit_queue(w);
-	pthread_mutex_lock(&w->lock);
-	while (w->nr_running)
-		pthread_cond_wait(&w->wake, &w->lock);
-	pthread_mutex_unlock(&w->lock);
+	wait_running(w, 0);
 	while ((failed = take_failed(w)))
 		settle_failed(w, failed);
+	wait_free_wake(w->client);
 	r = w->result;
 	w->result = 0;
 	return r;

@@ -204,6 +204,15 @@ void dam_open(struct bufio_engine *e, unsigned what)
 		hand_on(g, io);
 }
 
+void dam_pass(struct bufio_engine *e, unsigned what, unsigned nr)
+{
+	struct dam *g = (struct dam *)e;
+	struct bufio_io *io;
+
+	while (nr-- && (io = take_parked(g, what)))
+		hand_on(g, io);
+}
+
 void dam_wait(struct bufio_engine *e, unsigned nr)
 {
 	struct dam *g = (struct dam *)e;

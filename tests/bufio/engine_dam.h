@@ -19,6 +19,8 @@ struct bufio_engine *dam_create(struct bufio_engine *inner);
 void dam_close(struct bufio_engine *e, unsigned what);
 /* Let go what waits, and what comes. */
 void dam_open(struct bufio_engine *e, unsigned what);
+/* Let go nr submitted transfers of a kind that wait; what comes goes on to wait. */
+void dam_pass(struct bufio_engine *e, unsigned what, unsigned nr);
 /* Until nr calls wait there. */
 void dam_wait(struct bufio_engine *e, unsigned nr);
 

@@ -181,6 +181,31 @@ START_TEST(runs_are_long_when_the_device_is_behind)
 }
 END_TEST
 
+/* The device completes one write after the other; the next ones do not follow one by one. */
+START_TEST(writes_are_submitted_together_when_the_device_is_behind)
+{
+	enum { NR = 1000, IN_FLIGHT = 63, STEP = 15 };
+	struct dam_counts counts;
+	struct call flush;
+
+	for (unsigned i = 0; i < NR; i++)
+		tc_put(&t, i * 2, i);
+	dam_reset(t.dam);
+	dam_close(t.dam, DAM_WRITE);
+	call_start(&flush, &t, tc_flush, NULL);
+	for (unsigned done = 0; done + IN_FLIGHT + STEP < NR; done += STEP) {
+		dam_wait(t.dam, IN_FLIGHT);
+		for (unsigned i = 0; i < STEP; i++)
+			dam_pass(t.dam, DAM_WRITE, 1);
+	}
+	dam_open(t.dam, DAM_WRITE);
+	ck_assert_int_eq(call_end(&flush), 0);
+	dam_counts(t.dam, &counts);
+	ck_assert_uint_eq(counts.writes, NR);
+	ck_assert_uint_le(counts.submits, NR / 12);
+}
+END_TEST
+
 /* A write of more would leave a small rest for a second request. */
 START_TEST(runs_are_of_as_many_buffers_as_the_device_takes_at_once)
 {
@@ -270,6 +295,7 @@ int main(void)
 	tcase_add_test(tc, flush_is_sorted_and_merged);
 	tcase_add_test(tc, runs_are_of_as_many_buffers_as_the_device_takes_at_once);
 	tcase_add_test(tc, runs_are_long_when_the_device_is_behind);
+	tcase_add_test(tc, writes_are_submitted_together_when_the_device_is_behind);
 	tcase_add_test(tc, buffer_dirtied_while_it_is_written_is_written_again);
 	tcase_add_test(tc, long_flush_does_not_keep_others_from_changing_what_it_has_not_reached);
 	suite_add_tcase(suite, tc);
