@@ -17,6 +17,7 @@
  */
 #include "crash.h"
 #include "image.h"
+#include "seen.h"
 #include "steps.h"
 
 #include <stdbool.h>
@@ -44,9 +45,12 @@ struct world {
 	unsigned nr_synced;
 	bool in_place; /* some step overwrites */
 	bool whole_writes;
-	unsigned nr_random;	       /* images of a point with many writes; 0: 32 */
-	unsigned recut_every;	       /* cut the recovery of every nth image; 0: never */
-	uint64_t nr_images, nr_recuts; /* checked so far */
+	unsigned nr_random;   /* images of a point with many writes; 0: 32 */
+	unsigned recut_every; /* cut the recovery of every nth image; 0: never */
+	/* Another program, cut everywhere, begins with these steps: what lies before is not cut again. */
+	unsigned cut_from;
+	uint64_t nr_images, nr_recuts; /* checked so far, each once */
+	struct seen seen; /* while it is cut: images, with the mark they were checked at */
 	uint64_t tail_seq;
 	unsigned nr_checkpoints; /* while it was worked on */
 	char name[200];		 /* for messages */
