@@ -229,14 +229,22 @@ static int search(struct search *s)
 	return r;
 }
 
-/* Take up to want of what is promised to nobody. */
-static uint32_t take_unreserved(struct fs *fs, uint32_t want)
+static uint64_t least(uint64_t a, uint64_t b)
 {
-	uint64_t left = atomic_load(&fs->unreserved_blocks);
+	return a < b ? a : b;
+}
+
+/* Take up to want of what is promised to nobody and not kept; what is promised to t may as well be of the kept ones. */
+static uint32_t take_unreserved(const struct txn *t, uint32_t want)
+{
+	struct fs *fs = t->fs;
+	uint64_t left = atomic_load(&fs->unreserved_blocks), ours;
 	uint32_t nr;
 
 	do {
-		nr = left < want ? (uint32_t)left : want;
+		ours = left + t->reserved;
+		ours = ours > fs->kept_blocks ? ours - fs->kept_blocks : 0;
+		nr = (uint32_t)least(least(ours, left), want);
 	} while (nr && !atomic_compare_exchange_weak(&fs->unreserved_blocks, &left, left - nr));
 	return nr;
 }
@@ -244,7 +252,7 @@ static uint32_t take_unreserved(struct fs *fs, uint32_t want)
 static int alloc_any(struct search *s)
 {
 	struct fs *fs = s->t->fs;
-	uint32_t promised = take_unreserved(fs, s->want);
+	uint32_t promised = take_unreserved(s->t, s->want);
 	int r;
 
 	if (!promised)

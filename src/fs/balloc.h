@@ -6,7 +6,7 @@
 #include "txn.h"
 
 enum balloc_kind {
-	BALLOC_ANY,	 /* from what nobody has reserved; may be -ENOSPC */
+	BALLOC_ANY,	 /* from what nobody has reserved and is not kept; may be -ENOSPC */
 	BALLOC_RESERVED, /* one block of what txn_start() promised */
 };
 

@@ -82,6 +82,7 @@ struct fs {
 	pthread_rwlock_t txn_lock;	    /* shared: an operation runs; exclusive: none does */
 	_Atomic uint64_t free_blocks;	    /* a  sum over the groups */
 	_Atomic uint64_t unreserved_blocks; /* a  of them, promised to no running operation */
+	uint64_t kept_blocks;		    /* I  for what may not fail: txn_start_kept() */
 	_Atomic uint64_t free_inodes;	    /* a */
 	pthread_mutex_t rename_lock;
 	struct inode_table *inodes; /* I pointer */

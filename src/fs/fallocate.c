@@ -254,7 +254,7 @@ static int start(struct falloc *f)
 	pthread_rwlock_unlock(&f->inode->lock);
 	r = txn_start(fs, nr * STEP_FACTOR, &f->t);
 	if (r == -ENOSPC)
-		r = txn_start(fs, nr, &f->t);
+		r = zeroes(f) ? txn_start_kept(fs, nr, &f->t) : txn_start(fs, nr, &f->t);
 	f->full = r == -ENOSPC;
 	return f->full ? txn_start(fs, 0, &f->t) : r;
 }
@@ -307,10 +307,10 @@ static int check(struct falloc *f)
 	int r;
 
 	r = look(f, &lacks);
-	if (r < 0 || lacks <= atomic_load(&fs->free_blocks))
+	if (r < 0 || !lacks || lacks + fs->kept_blocks <= atomic_load(&fs->free_blocks))
 		return r;
 	inode_wait_freeing(fs);
-	return lacks <= atomic_load(&fs->free_blocks) ? 0 : -ENOSPC;
+	return lacks + fs->kept_blocks <= atomic_load(&fs->free_blocks) ? 0 : -ENOSPC;
 }
 
 static int file_fallocate(struct falloc *f)

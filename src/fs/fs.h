@@ -75,7 +75,8 @@ int fs_sync(struct fs *fs);
 
 struct fs_statfs {
 	unsigned block_bytes;
-	uint64_t blocks, free_blocks;
+	uint64_t blocks, free_blocks,
+		usable_blocks; /* usable: but for what is kept for the maps of files */
 	uint64_t inodes, free_inodes;
 	uint8_t uuid[16];
 	char label[64];

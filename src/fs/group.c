@@ -149,6 +149,16 @@ void groups_free(struct fs *fs)
 	fs->groups = NULL;
 }
 
+/* Of a million blocks and more: what the nodes of some hundred thousand extents take. */
+#define MAX_KEPT_BLOCKS 4096u
+
+static uint64_t kept_blocks(const struct geometry *g)
+{
+	uint64_t part = g->nr_blocks / 50;
+
+	return part < MAX_KEPT_BLOCKS ? part : MAX_KEPT_BLOCKS;
+}
+
 int groups_load(struct fs *fs)
 {
 	const struct geometry *g = &fs->geo;
@@ -169,5 +179,6 @@ int groups_load(struct fs *fs)
 	atomic_store(&fs->free_blocks, free_blocks);
 	atomic_store(&fs->unreserved_blocks, free_blocks);
 	atomic_store(&fs->free_inodes, free_inodes);
+	fs->kept_blocks = kept_blocks(g);
 	return 0;
 }

@@ -30,11 +30,15 @@ struct bufio_client *fs_bufio(struct fs *fs)
 
 void fs_statfs(struct fs *fs, struct fs_statfs *ret)
 {
+	uint64_t free_blocks;
+
 	inode_wait_freeing(fs);
+	free_blocks = atomic_load(&fs->free_blocks);
 	*ret = (struct fs_statfs){
 		.block_bytes = fs->geo.block_bytes,
 		.blocks = fs->geo.nr_blocks,
-		.free_blocks = atomic_load(&fs->free_blocks),
+		.free_blocks = free_blocks,
+		.usable_blocks = free_blocks > fs->kept_blocks ? free_blocks - fs->kept_blocks : 0,
 		.inodes = geo_nr_inodes(&fs->geo),
 		.free_inodes = atomic_load(&fs->free_inodes),
 		.read_only = fs->read_only,

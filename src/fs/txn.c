@@ -5,13 +5,21 @@
 
 #include <errno.h>
 
-/* Promise blocks, all or none. */
-static int reserve(struct fs *fs, uint64_t nr_blocks)
+enum space { SPACE_ORDINARY, SPACE_KEPT };
+
+/*
+ * Promise blocks, all or none.  Most promises are for the worst case and come back, so as long as one block is left
+ * beside those that are kept, they may be of those too.
+ */
+static int reserve(struct fs *fs, uint64_t nr_blocks, enum space space)
 {
+	uint64_t kept = space == SPACE_ORDINARY ? fs->kept_blocks : 0;
 	uint64_t left = atomic_load(&fs->unreserved_blocks);
 
+	if (!nr_blocks)
+		return 0;
 	do {
-		if (left < nr_blocks)
+		if (left < nr_blocks || left <= kept)
 			return -ENOSPC;
 	} while (!atomic_compare_exchange_weak(&fs->unreserved_blocks, &left, left - nr_blocks));
 	return 0;
@@ -43,13 +51,13 @@ static void leave(struct fs *fs)
 	pthread_rwlock_unlock(&fs->txn_lock);
 }
 
-static int enter_and_reserve(struct fs *fs, unsigned nr_blocks)
+static int enter_and_reserve(struct fs *fs, unsigned nr_blocks, enum space space)
 {
 	int r = enter(fs);
 
 	if (r < 0)
 		return r;
-	r = reserve(fs, nr_blocks);
+	r = reserve(fs, nr_blocks, space);
 	if (r < 0)
 		leave(fs);
 	return r;
@@ -67,17 +75,17 @@ int txn_make_room(struct fs *fs)
 	return r;
 }
 
-int txn_start(struct fs *fs, unsigned nr_blocks, struct txn *t)
+static int start(struct fs *fs, unsigned nr_blocks, enum space space, struct txn *t)
 {
 	int r;
 
 	if (fs->read_only)
 		return -EROFS;
-	r = enter_and_reserve(fs, nr_blocks);
+	r = enter_and_reserve(fs, nr_blocks, space);
 	if (r == -ENOSPC) {
 		r = txn_make_room(fs);
 		if (r == 0)
-			r = enter_and_reserve(fs, nr_blocks);
+			r = enter_and_reserve(fs, nr_blocks, space);
 	}
 	if (r < 0)
 		return r;
@@ -86,6 +94,16 @@ int txn_start(struct fs *fs, unsigned nr_blocks, struct txn *t)
 	t->seq = log_seq(fs->log);
 	t->sync = false;
 	return 0;
+}
+
+int txn_start(struct fs *fs, unsigned nr_blocks, struct txn *t)
+{
+	return start(fs, nr_blocks, SPACE_ORDINARY, t);
+}
+
+int txn_start_kept(struct fs *fs, unsigned nr_blocks, struct txn *t)
+{
+	return start(fs, nr_blocks, SPACE_KEPT, t);
 }
 
 int txn_modify(struct txn *t, struct bufio_buffer *b)

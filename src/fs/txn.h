@@ -33,6 +33,12 @@ struct txn {
  */
 int txn_start(struct fs *fs, unsigned nr_blocks, struct txn *t);
 
+/*
+ * The same, with the blocks that are kept for it when nothing else is left: for what gives more blocks back than it
+ * takes (a hole), or for the map of blocks that a file has already.
+ */
+int txn_start_kept(struct fs *fs, unsigned nr_blocks, struct txn *t);
+
 /* The caller, who holds b, is about to change it.  0 or -ENOMEM. */
 int txn_modify(struct txn *t, struct bufio_buffer *b);
 

@@ -199,14 +199,19 @@ static int write_reserve(struct inode *inode)
 
 static int write_start(struct write *w)
 {
+	struct fs *fs = w->inode->fs;
+	unsigned nr;
 	int r;
 
 	r = write_reserve(w->inode);
 	if (r < 0)
 		return r;
-	r = txn_start(w->inode->fs, (unsigned)r, &w->t);
+	nr = (unsigned)r;
+	r = txn_start(fs, nr, &w->t);
+	if (r == -ENOSPC)
+		r = txn_start_kept(fs, nr, &w->t);
 	w->full = r == -ENOSPC;
-	return w->full ? txn_start(w->inode->fs, 0, &w->t) : r;
+	return w->full ? txn_start(fs, 0, &w->t) : r;
 }
 
 /* One transaction.  0 also if only a truncate that was in the way could be finished. */

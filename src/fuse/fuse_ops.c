@@ -346,7 +346,7 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 	v.f_frsize = s.block_bytes;
 	v.f_blocks = s.blocks;
 	v.f_bfree = s.free_blocks;
-	v.f_bavail = s.free_blocks;
+	v.f_bavail = s.usable_blocks;
 	v.f_files = s.inodes;
 	v.f_ffree = s.free_inodes;
 	v.f_favail = s.free_inodes;

@@ -74,6 +74,7 @@ START_TEST(runs_agree_with_a_model)
 {
 	uint64_t seed = image_seed("balloc"), left = atomic_load(&i.fs->free_blocks), block;
 	uint8_t *used = calloc(1, i.geo.nr_blocks);
+	uint64_t kept = i.fs->kept_blocks;
 	uint32_t count;
 
 	for (unsigned round = 0; round < 20000; round++) {
@@ -83,8 +84,8 @@ START_TEST(runs_agree_with_a_model)
 			uint32_t want = (uint32_t)(image_random(&seed) % 64) + 1;
 
 			ck_assert_int_eq(take(BALLOC_ANY, at, want, &block, &count),
-					 left ? 0 : -ENOSPC);
-			if (!left)
+					 left > kept ? 0 : -ENOSPC);
+			if (left <= kept)
 				continue;
 			ck_assert(count >= 1 && count <= want);
 			ck_assert(balloc_valid(&i.geo, block, count));
@@ -140,18 +141,27 @@ END_TEST
 START_TEST(promised_blocks_are_left_alone)
 {
 	uint64_t nr = atomic_load(&i.fs->free_blocks), block, taken = 0;
+	uint64_t kept = i.fs->kept_blocks;
 	uint32_t count;
 
 	ck_assert_int_eq(txn_start(i.fs, 10, &t), 0);
 	while (balloc_alloc(&t, BALLOC_ANY, 0, 5000, &block, &count) == 0)
 		taken += count;
-	ck_assert_uint_eq(taken, nr - 10);
+	ck_assert_uint_eq(taken, nr - kept);
 	for (unsigned k = 0; k < 10; k++)
 		ck_assert_int_eq(balloc_alloc(&t, BALLOC_RESERVED, 0, 1, &block, &count), 0);
 	ck_assert_int_eq(balloc_alloc(&t, BALLOC_RESERVED, 0, 1, &block, &count), -ENOSPC);
 	ck_assert_int_eq(txn_stop(&t), 0);
-	check_sums(0);
+	check_sums(kept - 10);
+	kept -= 10;
 	ck_assert_int_eq(txn_start(i.fs, 1, &t), -ENOSPC);
+	ck_assert_int_eq(txn_start_kept(i.fs, (unsigned)kept + 1, &t), -ENOSPC);
+	ck_assert_int_eq(txn_start_kept(i.fs, (unsigned)kept, &t), 0);
+	for (unsigned k = 0; k < kept; k++)
+		ck_assert_int_eq(balloc_alloc(&t, BALLOC_RESERVED, 0, 1, &block, &count), 0);
+	ck_assert_int_eq(txn_stop(&t), 0);
+	check_sums(0);
+	ck_assert_int_eq(txn_start_kept(i.fs, 1, &t), -ENOSPC);
 }
 END_TEST
 

@@ -218,7 +218,7 @@ static void fill_to_the_last_block(uint64_t dir)
 		ck_assert_int_eq(r, -ENOSPC);
 		fs_forget(i.fs, files[n], 1);
 	}
-	ck_assert_uint_le(image_statfs(&i).free_blocks, 1);
+	ck_assert_uint_eq(image_statfs(&i).usable_blocks, 0);
 }
 
 START_TEST(what_needs_no_block_goes_on_when_none_is_left)
@@ -248,6 +248,32 @@ START_TEST(what_needs_no_block_goes_on_when_none_is_left)
 	image_unlink(&i, dir, "m");
 	attr.size = 2;
 	ck_assert_int_eq(fs_setattr(i.fs, file, &attr, FS_SET_SIZE, &attr), 0);
+	image_unmount(&i);
+	image_check(&i);
+	image_finish(&i);
+}
+END_TEST
+
+/* Each name needs one block, and promises dozens. */
+START_TEST(a_few_free_blocks_are_enough_for_a_name)
+{
+	char name[LONG_NAME + 1];
+	uint64_t dir, file, ino;
+	struct fs_attr attr;
+
+	image_init_mounted(&i, SIZE, 1024);
+	dir = image_make(&i, INODE_ROOT, "dir", S_IFDIR | 0700);
+	file = image_make(&i, INODE_ROOT, "file", S_IFREG | 0600);
+	image_write(&i, file, 3000, "block", 5);
+	fill_to_the_last_block(INODE_ROOT);
+	memset(name, 'n', LONG_NAME);
+	name[LONG_NAME] = 0;
+	ck_assert_int_eq(try_make(dir, name, S_IFREG | 0600, &ino), -ENOSPC);
+	attr.size = 0;
+	ck_assert_int_eq(fs_setattr(i.fs, file, &attr, FS_SET_SIZE, &attr), 0);
+	ck_assert_uint_eq(image_statfs(&i).usable_blocks, 1);
+	ck_assert_int_eq(try_make(dir, name, S_IFREG | 0600, &ino), 0);
+	ck_assert_uint_eq(image_statfs(&i).usable_blocks, 0);
 	image_unmount(&i);
 	image_check(&i);
 	image_finish(&i);
@@ -293,6 +319,7 @@ int main(void)
 
 	tcase_add_loop_test(tc, everything_taken_comes_back, 0, 2);
 	tcase_add_test(tc, what_needs_no_block_goes_on_when_none_is_left);
+	tcase_add_test(tc, a_few_free_blocks_are_enough_for_a_name);
 	tcase_add_test(tc, a_name_without_room_leaves_nothing_behind);
 	return image_run("enospc", cases);
 }

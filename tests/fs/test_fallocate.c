@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -364,7 +365,7 @@ START_TEST(all_that_is_free_can_be_had)
 	start(4096);
 	s = image_statfs(&i);
 	/* some are for the tree that the extents need */
-	n = s.free_blocks - 64;
+	n = s.usable_blocks - 64;
 	fallocate_ok(0, 0, n * 4096);
 	ck_assert_uint_ge(used_blocks(), n);
 	ck_assert_int_eq(fs_fallocate(i.fs, ino, 0, 0, (n + 100) * 4096), -ENOSPC);
@@ -384,6 +385,70 @@ START_TEST(what_was_just_freed_can_be_had)
 	ck_assert_int_eq(fs_fallocate(i.fs, other, PUNCH, 0, 3000 * BLOCK), 0);
 	fallocate_ok(0, 0, 2500 * BLOCK);
 	assert_bytes(0, 100 * BLOCK, 0);
+	finish();
+}
+END_TEST
+
+/* Files of one block need no tree, so they take what fill_device() leaves for its nodes. */
+static void fill_to_the_last_block(uint64_t large)
+{
+	char name[16];
+	uint64_t file;
+	ssize_t n = 1;
+
+	fill_device(large);
+	for (unsigned k = 0; n > 0; k++) {
+		snprintf(name, sizeof(name), "s%u", k);
+		file = image_make(&i, INODE_ROOT, name, S_IFREG | 0600);
+		n = fs_write(i.fs, file, 3 * BLOCK, "x", 1);
+		fs_forget(i.fs, file, 1);
+	}
+	ck_assert_int_eq(n, -ENOSPC);
+	ck_assert_uint_eq(image_statfs(&i).usable_blocks, 0);
+}
+
+/* The inode has as many extents as it can: the first hole needs a block for a tree. */
+START_TEST(holes_are_made_when_no_block_is_left)
+{
+	uint64_t other;
+
+	start(BLOCK);
+	for (unsigned n = 0; n < 180; n += 20)
+		write_letters(n * BLOCK, 19 * BLOCK, 'a');
+	other = image_make(&i, INODE_ROOT, "other", S_IFREG | 0600);
+	fill_to_the_last_block(other);
+	for (unsigned n = 1; n < 180; n += 2)
+		fallocate_ok(PUNCH, n * BLOCK, BLOCK);
+	assert_bytes(BLOCK, 2 * BLOCK, 0);
+	assert_bytes(178 * BLOCK, 179 * BLOCK, 'a');
+	remount();
+	assert_bytes(177 * BLOCK, 178 * BLOCK, 0);
+	finish();
+}
+END_TEST
+
+/* _i: written, or zeroed */
+START_TEST(parts_of_what_is_preallocated_change_when_no_block_is_left)
+{
+	uint64_t other;
+
+	start(BLOCK);
+	fallocate_ok(0, 0, 190 * BLOCK);
+	if (_i)
+		write_letters(0, 190 * BLOCK, 'a');
+	other = image_make(&i, INODE_ROOT, "other", S_IFREG | 0600);
+	fill_to_the_last_block(other);
+	for (unsigned n = 1; n < 190; n += 2) {
+		if (_i)
+			fallocate_ok(ZERO, n * BLOCK, BLOCK);
+		else
+			write_letters(n * BLOCK, BLOCK, 'b');
+	}
+	assert_bytes(100 * BLOCK, 101 * BLOCK, _i ? 'a' : 0);
+	assert_bytes(101 * BLOCK, 102 * BLOCK, _i ? 0 : 'b');
+	/* but no file gets longer from it */
+	ck_assert_int_eq(fs_write(i.fs, ino, 190 * BLOCK, "x", 1), -ENOSPC);
+	ck_assert_int_eq(fs_fallocate(i.fs, ino, ZERO, 190 * BLOCK, BLOCK), -ENOSPC);
 	finish();
 }
 END_TEST
@@ -487,6 +552,8 @@ int main(void)
 	tcase_add_test(tc, more_than_is_free_is_refused_at_once);
 	tcase_add_test(tc, all_that_is_free_can_be_had);
 	tcase_add_test(tc, what_was_just_freed_can_be_had);
+	tcase_add_test(tc, holes_are_made_when_no_block_is_left);
+	tcase_add_loop_test(tc, parts_of_what_is_preallocated_change_when_no_block_is_left, 0, 2);
 	tcase_add_test(tc, ranges_of_many_extents_are_done_in_steps);
 	tcase_add_test(tc, what_is_refused);
 	tcase_add_test(tc, mtime_and_ctime_move_with_each_call);

@@ -17,7 +17,7 @@ fill() {
 	done
 	wait
 	grep -L 'No space left' "$top"/err.? | grep . && die "another error than ENOSPC: $(cat "$top"/err.?)"
-	full=$(stat -f -c %f "$mnt")
+	full=$(stat -f -c %a "$mnt")
 	[ "$full" -lt 64 ] || die "not filled: $full blocks are free"
 }
 # The kernel forgets inodes some time after their removal, and only then they are free: no event to wait for.
@@ -41,12 +41,12 @@ mkdir "$mnt/single"
 seq 900 | while read -r i; do
 	dd if=/dev/zero of="$mnt/single/$i" bs=4k count=1 status=none || exit 1
 done || die "single blocks"
-fallocate -l $((($(stat -f -c %f "$mnt") - 20) * 4096)) "$mnt/large" || die "the rest"
+fallocate -l $((($(stat -f -c %a "$mnt") - 20) * 4096)) "$mnt/large" || die "the rest"
 seq 1 2 900 | sed "s|^|$mnt/single/|" | xargs rm || die "every second"
-until_free %f -ge 450
+until_free %a -ge 450
 touch "$mnt/half" || die touch
 stat "$mnt/half" >/dev/null
-fallocate -l $(($(stat -f -c %f "$mnt") * 4096)) "$mnt/half" 2>"$top/err" && die "more was allocated than there is"
+fallocate -l $(($(stat -f -c %a "$mnt") * 4096)) "$mnt/half" 2>"$top/err" && die "more was allocated than there is"
 grep -q 'No space left' "$top/err" || die "fallocate: $(cat "$top/err")"
 known=$(stat -c '%b %s' "$mnt/half")
 [ "$known" != "0 0" ] || die "nothing was allocated: $known"
