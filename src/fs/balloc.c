@@ -249,48 +249,43 @@ static uint32_t take_unreserved(const struct txn *t, uint32_t want)
 	return nr;
 }
 
-static int alloc_any(struct search *s)
+int balloc_alloc(struct txn *t, uint64_t goal, uint32_t want, uint64_t *ret_block,
+		 uint32_t *ret_count)
 {
-	struct fs *fs = s->t->fs;
-	uint32_t promised = take_unreserved(s->t, s->want);
-	int r;
-
-	if (!promised)
-		return -ENOSPC;
-	s->want = promised;
-	r = search(s);
-	atomic_fetch_add(&fs->unreserved_blocks, promised - (r == 0 ? s->count : 0));
-	return r;
-}
-
-static int alloc_reserved(struct search *s)
-{
-	int r;
-
-	if (!s->t->reserved)
-		return -ENOSPC;
-	s->want = 1;
-	r = search(s);
-	if (r == 0)
-		s->t->reserved--;
-	return r;
-}
-
-int balloc_alloc(struct txn *t, enum balloc_kind kind, uint64_t goal, uint32_t want,
-		 uint64_t *ret_block, uint32_t *ret_count)
-{
-	struct search s = {.t = t, .goal = goal, .want = want};
+	struct search s = {.t = t, .goal = goal};
+	struct fs *fs = t->fs;
 	int r;
 
 	if (!want)
 		return -EINVAL;
-	held_release(t->fs);
-	r = kind == BALLOC_RESERVED ? alloc_reserved(&s) : alloc_any(&s);
+	held_release(fs);
+	s.want = take_unreserved(t, want);
+	if (!s.want)
+		return -ENOSPC;
+	r = search(&s);
+	atomic_fetch_add(&fs->unreserved_blocks, s.want - (r == 0 ? s.count : 0));
 	if (r < 0)
 		return r;
-	atomic_fetch_sub(&t->fs->free_blocks, s.count);
+	atomic_fetch_sub(&fs->free_blocks, s.count);
 	*ret_block = s.block;
 	*ret_count = s.count;
+	return 0;
+}
+
+int balloc_alloc_reserved(struct txn *t, uint64_t goal, uint64_t *ret_block)
+{
+	struct search s = {.t = t, .goal = goal, .want = 1};
+	int r;
+
+	held_release(t->fs);
+	if (!t->reserved)
+		return -ENOSPC;
+	r = search(&s);
+	if (r < 0)
+		return r;
+	t->reserved--;
+	atomic_fetch_sub(&t->fs->free_blocks, 1);
+	*ret_block = s.block;
 	return 0;
 }
 

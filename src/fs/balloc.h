@@ -5,17 +5,15 @@
 /* The block bitmaps: find, take and give back runs of blocks. */
 #include "txn.h"
 
-enum balloc_kind {
-	BALLOC_ANY,	 /* from what nobody has reserved and is not kept; may be -ENOSPC */
-	BALLOC_RESERVED, /* one block of what txn_start() promised */
-};
-
 /*
- * Take a run of 1 to want blocks, as near behind goal as can be; the longest easy one.
- * BALLOC_RESERVED wants 1.  0, -ENOSPC, -EUCLEAN, -EIO, -ENOMEM.
+ * Take a run of 1 to want blocks of what nobody has reserved and is not kept, as near behind goal as can be; the longest
+ * easy one.  0, -ENOSPC, -EUCLEAN, -EIO, -ENOMEM.
  */
-int balloc_alloc(struct txn *t, enum balloc_kind kind, uint64_t goal, uint32_t want,
-		 uint64_t *ret_block, uint32_t *ret_count);
+int balloc_alloc(struct txn *t, uint64_t goal, uint32_t want, uint64_t *ret_block,
+		 uint32_t *ret_count);
+
+/* Take one block of what txn_start() promised, in the same way. */
+int balloc_alloc_reserved(struct txn *t, uint64_t goal, uint64_t *ret_block);
 
 /*
  * Before the change that unmaps this block or the run it begins: what balloc_free() will change is read and in the

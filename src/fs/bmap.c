@@ -277,7 +277,7 @@ static int alloc(struct txn *t, struct inode *inode, struct mapping *m)
 	uint32_t want = m->count < EXTENT_MAX_COUNT ? (uint32_t)m->count : EXTENT_MAX_COUNT, got;
 	int r;
 
-	r = balloc_alloc(t, BALLOC_ANY, bmap_goal(inode, m->logical), want, &m->physical, &got);
+	r = balloc_alloc(t, bmap_goal(inode, m->logical), want, &m->physical, &got);
 	if (r < 0)
 		return r;
 	m->count = got;

@@ -224,10 +224,9 @@ struct fresh {
 static int fresh_add(struct btree *bt, struct txn *t, uint64_t goal, struct fresh *f)
 {
 	uint64_t block;
-	uint32_t count;
 	int r;
 
-	r = balloc_alloc(t, BALLOC_RESERVED, goal, 1, &block, &count);
+	r = balloc_alloc_reserved(t, goal, &block);
 	if (r < 0)
 		return r;
 	r = meta_new(bt->fs, block, bt->kind, bt->owner, &f->nodes[f->nr]);

@@ -158,14 +158,12 @@ int dir_lookup(struct inode *dir, const char *name, struct dir_entry *ret)
 /* A new block behind the last one, held and in the txn; the directory's size is the caller's. */
 static int new_block(struct txn *t, struct inode *dir, struct bufio_buffer **ret_b)
 {
-	struct mapping m = {.logical = dir_is_inline(dir) ? 0 : dir_nr_blocks(dir)};
-	uint32_t count;
+	struct mapping m = {.logical = dir_is_inline(dir) ? 0 : dir_nr_blocks(dir), .count = 1};
 	int r;
 
-	r = balloc_alloc(t, BALLOC_RESERVED, bmap_goal(dir, m.logical), 1, &m.physical, &count);
+	r = balloc_alloc_reserved(t, bmap_goal(dir, m.logical), &m.physical);
 	if (r < 0)
 		return r;
-	m.count = count;
 	r = bmap_insert(t, dir, &m);
 	if (r < 0) {
 		balloc_free(t, m.physical, 1);

@@ -10,14 +10,12 @@
 /* Map one of the reserved blocks at logical. */
 static int map_block(struct txn *t, struct inode *inode, uint64_t logical, uint64_t *ret_block)
 {
-	struct mapping m = {.logical = logical};
-	uint32_t got;
+	struct mapping m = {.logical = logical, .count = 1};
 	int r;
 
-	r = balloc_alloc(t, BALLOC_RESERVED, bmap_goal(inode, logical), 1, &m.physical, &got);
+	r = balloc_alloc_reserved(t, bmap_goal(inode, logical), &m.physical);
 	if (r < 0)
 		return r;
-	m.count = got;
 	r = bmap_insert(t, inode, &m);
 	if (r < 0) {
 		balloc_free(t, m.physical, m.count);

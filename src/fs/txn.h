@@ -27,7 +27,7 @@ struct txn {
 };
 
 /*
- * Begin.  nr_blocks: the most blocks that balloc_alloc(BALLOC_RESERVED) will be asked for.
+ * Begin.  nr_blocks: the most blocks that balloc_alloc_reserved() will be asked for.
  * 0, -ENOSPC, -EROFS, or why the log could not be written.  One txn per thread at a time; it is
  * taken before any inode lock.  May wait for a commit.
  */

@@ -341,11 +341,9 @@ static int new_block(struct change *c)
 	struct inode *inode = c->inode;
 	struct disk_chain *d;
 	uint64_t block;
-	uint32_t count;
 	int r;
 
-	r = balloc_alloc(c->t, BALLOC_RESERVED, geo_inode_block(&inode->fs->geo, inode->ino), 1,
-			 &block, &count);
+	r = balloc_alloc_reserved(c->t, geo_inode_block(&inode->fs->geo, inode->ino), &block);
 	if (r < 0)
 		return r;
 	r = meta_new(inode->fs, block, META_XATTR, inode->ino, &c->target_b);

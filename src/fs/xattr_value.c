@@ -147,7 +147,7 @@ static int alloc_blocks(struct txn *t, struct inode *inode, size_t nr, struct xa
 	while (r == 0 && ret->nr < nr) {
 		if (runs++ == VALUE_MAX_RUNS)
 			return -ENOSPC;
-		r = balloc_alloc(t, BALLOC_ANY, goal, (uint32_t)(nr - ret->nr), &block, &count);
+		r = balloc_alloc(t, goal, (uint32_t)(nr - ret->nr), &block, &count);
 		if (r < 0)
 			return r;
 		goal = block + count;

@@ -27,24 +27,22 @@ static void teardown(void)
 	image_finish(&i);
 }
 
-static int take_once(enum balloc_kind kind, uint64_t goal, uint32_t want, uint64_t *block,
-		     uint32_t *count)
+static int take_once(uint64_t goal, uint32_t want, uint64_t *block, uint32_t *count)
 {
 	int r;
 
-	ck_assert_int_eq(txn_start(i.fs, kind == BALLOC_RESERVED ? 1 : 0, &t), 0);
-	r = balloc_alloc(&t, kind, goal, want, block, count);
+	ck_assert_int_eq(txn_start(i.fs, 0, &t), 0);
+	r = balloc_alloc(&t, goal, want, block, count);
 	ck_assert_int_eq(txn_stop(&t), 0);
 	return r;
 }
 
-static int take(enum balloc_kind kind, uint64_t goal, uint32_t want, uint64_t *block,
-		uint32_t *count)
+static int take(uint64_t goal, uint32_t want, uint64_t *block, uint32_t *count)
 {
-	int r = take_once(kind, goal, want, block, count);
+	int r = take_once(goal, want, block, count);
 
 	if (r == -ENOSPC && txn_make_room(i.fs) == 0)
-		r = take_once(kind, goal, want, block, count);
+		r = take_once(goal, want, block, count);
 	return r;
 }
 
@@ -83,8 +81,7 @@ START_TEST(runs_agree_with_a_model)
 		if (image_random(&seed) % 3) {
 			uint32_t want = (uint32_t)(image_random(&seed) % 64) + 1;
 
-			ck_assert_int_eq(take(BALLOC_ANY, at, want, &block, &count),
-					 left > kept ? 0 : -ENOSPC);
+			ck_assert_int_eq(take(at, want, &block, &count), left > kept ? 0 : -ENOSPC);
 			if (left <= kept)
 				continue;
 			ck_assert(count >= 1 && count <= want);
@@ -119,9 +116,9 @@ START_TEST(consecutive_single_blocks_adjoin)
 	uint64_t goal = geo_fixed_blocks(&i.geo, 0), first, block;
 	uint32_t count;
 
-	ck_assert_int_eq(take(BALLOC_ANY, goal, 1, &first, &count), 0);
+	ck_assert_int_eq(take(goal, 1, &first, &count), 0);
 	for (unsigned k = 1; k < 50; k++) {
-		ck_assert_int_eq(take(BALLOC_ANY, goal, 1, &block, &count), 0);
+		ck_assert_int_eq(take(goal, 1, &block, &count), 0);
 		ck_assert_uint_eq(block, first + k);
 	}
 }
@@ -132,7 +129,7 @@ START_TEST(free_goal_is_taken)
 	uint64_t goal = geo_group_start(&i.geo, 2) + 3000, block;
 	uint32_t count;
 
-	ck_assert_int_eq(take(BALLOC_ANY, goal, 200, &block, &count), 0);
+	ck_assert_int_eq(take(goal, 200, &block, &count), 0);
 	ck_assert_uint_eq(block, goal);
 	ck_assert_uint_eq(count, 200);
 }
@@ -145,12 +142,12 @@ START_TEST(promised_blocks_are_left_alone)
 	uint32_t count;
 
 	ck_assert_int_eq(txn_start(i.fs, 10, &t), 0);
-	while (balloc_alloc(&t, BALLOC_ANY, 0, 5000, &block, &count) == 0)
+	while (balloc_alloc(&t, 0, 5000, &block, &count) == 0)
 		taken += count;
 	ck_assert_uint_eq(taken, nr - kept);
 	for (unsigned k = 0; k < 10; k++)
-		ck_assert_int_eq(balloc_alloc(&t, BALLOC_RESERVED, 0, 1, &block, &count), 0);
-	ck_assert_int_eq(balloc_alloc(&t, BALLOC_RESERVED, 0, 1, &block, &count), -ENOSPC);
+		ck_assert_int_eq(balloc_alloc_reserved(&t, 0, &block), 0);
+	ck_assert_int_eq(balloc_alloc_reserved(&t, 0, &block), -ENOSPC);
 	ck_assert_int_eq(txn_stop(&t), 0);
 	check_sums(kept - 10);
 	kept -= 10;
@@ -158,7 +155,7 @@ START_TEST(promised_blocks_are_left_alone)
 	ck_assert_int_eq(txn_start_kept(i.fs, (unsigned)kept + 1, &t), -ENOSPC);
 	ck_assert_int_eq(txn_start_kept(i.fs, (unsigned)kept, &t), 0);
 	for (unsigned k = 0; k < kept; k++)
-		ck_assert_int_eq(balloc_alloc(&t, BALLOC_RESERVED, 0, 1, &block, &count), 0);
+		ck_assert_int_eq(balloc_alloc_reserved(&t, 0, &block), 0);
 	ck_assert_int_eq(txn_stop(&t), 0);
 	check_sums(0);
 	ck_assert_int_eq(txn_start_kept(i.fs, 1, &t), -ENOSPC);
@@ -183,7 +180,7 @@ START_TEST(free_of_what_is_free_or_fixed_is_refused)
 	uint32_t count;
 
 	ck_assert_int_eq(give(goal, 1), -EUCLEAN);
-	ck_assert_int_eq(take(BALLOC_ANY, goal, 4, &block, &count), 0);
+	ck_assert_int_eq(take(goal, 4, &block, &count), 0);
 	ck_assert_int_eq(give(block, 5), -EUCLEAN);
 	ck_assert_int_eq(give(block - 1, 5), -EUCLEAN);
 	ck_assert_int_eq(give(0, 1), -EUCLEAN);
@@ -205,7 +202,7 @@ START_TEST(lying_bitmap_is_refused)
 
 	/* fill all, so that no other group helps out */
 	ck_assert_int_eq(txn_start(i.fs, 0, &t), 0);
-	while (balloc_alloc(&t, BALLOC_ANY, 0, 5000, &block, &count) == 0)
+	while (balloc_alloc(&t, 0, 5000, &block, &count) == 0)
 		;
 	ck_assert_int_eq(txn_stop(&t), 0);
 	image_unmount(&i);
@@ -227,7 +224,7 @@ START_TEST(freed_block_loses_its_head)
 
 	memset(data, 0xab, sizeof(data));
 	ck_assert_int_eq(txn_start(i.fs, 0, &t), 0);
-	ck_assert_int_eq(balloc_alloc(&t, BALLOC_ANY, goal, 1, &block, &count), 0);
+	ck_assert_int_eq(balloc_alloc(&t, goal, 1, &block, &count), 0);
 	ck_assert_int_eq(meta_new(i.fs, block, META_DIR, 9, &b), 0);
 	ck_assert_int_eq(txn_modify(&t, b), 0);
 	bufio_release(b);

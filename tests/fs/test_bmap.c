@@ -108,9 +108,8 @@ static void preallocate(uint64_t logical, uint64_t count)
 	struct txn t;
 
 	begin(&t);
-	ck_assert_int_eq(balloc_alloc(&t, BALLOC_ANY, bmap_goal(inode, logical), (uint32_t)count,
-				      &m.physical, &got),
-			 0);
+	ck_assert_int_eq(
+		balloc_alloc(&t, bmap_goal(inode, logical), (uint32_t)count, &m.physical, &got), 0);
 	m.count = got;
 	ck_assert_int_eq(bmap_insert(&t, inode, &m), 0);
 	end(&t);

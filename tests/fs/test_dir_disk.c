@@ -148,14 +148,13 @@ START_TEST(a_directory_at_its_limit_takes_no_more)
 	struct mapping m = {.count = 1};
 	struct bufio_buffer *b;
 	struct fixture f;
-	uint32_t count;
 
 	fixture_init(&f, SIZE, 4096);
 	add_many(&f, 0, 300);
 	begin(&f);
 	/* one block at the far end, full */
 	m.logical = DIR_MAX_BYTES / 4096 - 1;
-	ck_assert_int_eq(balloc_alloc(&f.t, BALLOC_RESERVED, 0, 1, &m.physical, &count), 0);
+	ck_assert_int_eq(balloc_alloc_reserved(&f.t, 0, &m.physical), 0);
 	ck_assert_int_eq(bmap_insert(&f.t, f.dir, &m), 0);
 	ck_assert_int_eq(meta_new(f.i.fs, m.physical, META_DIR, INODE_ROOT, &b), 0);
 	ck_assert_int_eq(txn_modify(&f.t, b), 0);
