@@ -138,10 +138,9 @@ static int make_nameless(struct txn *t, struct inode *dir, struct inode *child,
 	return r < 0 ? r : r2;
 }
 
-/* Without a name if that is NULL.  *ret_child is referenced if it is not NULL, whatever comes back. */
+/* Without a name if that is NULL.  *ret_child, if it is not NULL, is referenced and locked, whatever comes back. */
 static int make_locked(struct txn *t, struct inode *dir, const char *name,
-		       const struct fs_new *what, struct fs_attr *ret_attr,
-		       struct inode **ret_child)
+		       const struct fs_new *what, struct inode **ret_child)
 {
 	struct making m;
 	int r;
@@ -159,11 +158,8 @@ static int make_locked(struct txn *t, struct inode *dir, const char *name,
 		r = inode_new(t, dir->ino, &m.new, ret_child);
 	if (r < 0)
 		return r;
-	r = name ? make_named(t, dir, name, *ret_child, &m) : make_nameless(t, dir, *ret_child, &m);
-	if (r == 0)
-		inode_attr(*ret_child, ret_attr);
-	pthread_rwlock_unlock(&(*ret_child)->lock);
-	return r;
+	return name ? make_named(t, dir, name, *ret_child, &m)
+		    : make_nameless(t, dir, *ret_child, &m);
 }
 
 static int make(struct fs *fs, uint64_t dir_ino, const char *name, const struct fs_new *what,
@@ -179,7 +175,11 @@ static int make(struct fs *fs, uint64_t dir_ino, const char *name, const struct 
 	r = names_start(fs, MAKE_BLOCKS + (S_ISLNK(what->mode) ? SYMLINK_BLOCKS : 0), &t);
 	if (r == 0) {
 		pthread_rwlock_wrlock(&dir->lock);
-		r = make_locked(&t, dir, name, what, ret_attr, &child);
+		r = make_locked(&t, dir, name, what, &child);
+		if (r == 0)
+			inode_attr(child, ret_attr);
+		if (child)
+			pthread_rwlock_unlock(&child->lock);
 		pthread_rwlock_unlock(&dir->lock);
 		r2 = txn_stop(&t);
 		r = r < 0 ? r : r2;
