@@ -173,8 +173,8 @@ static int encode_keys(struct vec *keys)
 
 static int build(struct dir_scan *s)
 {
+	struct new_tree tree = {.kind = META_INDEX, .owner = s->dir->ino};
 	struct check *c = s->c;
-	uint64_t root, nr_blocks;
 	int r;
 
 	c->keys.nr = 0;
@@ -186,14 +186,14 @@ static int build(struct dir_scan *s)
 	r = index_drop(c, s->dir->ino, &s->d);
 	if (r < 0)
 		return r;
-	r = tree_build(c, META_INDEX, s->dir->ino, &c->keys, &root, &nr_blocks);
+	r = tree_build(c, &c->keys, &tree);
 	if (r == -ENOSPC || r == -EBUSY) {
 		problem(c, FIX_NEVER, "no-space-for-index", (struct at){.ino = s->dir->ino},
 			"directory %" PRIu64 ": no space for its index", s->dir->ino);
 		r = 0;
 	} else if (r == 0) {
-		s->d.special = le64_make(root);
-		s->d.blocks = le64_make(le64_get(s->d.blocks) + nr_blocks);
+		s->d.special = le64_make(tree.root);
+		s->d.blocks = le64_make(le64_get(s->d.blocks) + tree.nr_blocks);
 	}
 	return r;
 }

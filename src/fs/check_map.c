@@ -257,7 +257,7 @@ int map_store(struct check *c, uint64_t ino, const struct map *m, struct disk_in
 	      uint64_t *ret_nodes)
 {
 	unsigned bytes = data_bytes_of(d);
-	uint64_t root, nodes = 0;
+	struct new_tree tree = {.kind = META_EXTENT, .owner = ino};
 	struct vec records = {0};
 	int r = encode_extents(m, &records);
 
@@ -269,9 +269,9 @@ int map_store(struct check *c, uint64_t ino, const struct map *m, struct disk_in
 	} else if (r == 0 && bytes < sizeof(le64)) {
 		r = -ENOSPC;
 	} else if (r == 0) {
-		r = tree_build(c, META_EXTENT, ino, &records, &root, &nodes);
+		r = tree_build(c, &records, &tree);
 		if (r == 0) {
-			le64 disk_root = le64_make(root);
+			le64 disk_root = le64_make(tree.root);
 
 			memset(d->tail, 0, bytes);
 			memcpy(d->tail, &disk_root, sizeof(disk_root));
@@ -280,6 +280,6 @@ int map_store(struct check *c, uint64_t ino, const struct map *m, struct disk_in
 	}
 	vec_free(&records);
 	if (r == 0)
-		*ret_nodes = nodes;
+		*ret_nodes = tree.nr_blocks;
 	return r;
 }

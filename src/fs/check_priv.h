@@ -179,9 +179,15 @@ struct tree_walk {
 	unsigned nr_bad;
 };
 int tree_walk(struct tree_walk *w, uint64_t root);
-/* Write a tree of sorted records.  -ENOSPC: nothing was taken.  ret_blocks: nodes made. */
-int tree_build(struct check *c, enum meta_kind kind, uint64_t owner, const struct vec *records,
-	       uint64_t *ret_root, uint64_t *ret_blocks);
+/* A tree that is to be written, and then where it is. */
+struct new_tree {
+	enum meta_kind kind;
+	uint64_t owner;
+	uint64_t root;	    /* 0: it has no records */
+	uint64_t nr_blocks; /* nodes made */
+};
+/* Write a tree of sorted records.  -ENOSPC: nothing was taken. */
+int tree_build(struct check *c, const struct vec *records, struct new_tree *tree);
 
 /* check_map.c */
 int map_load(struct check *c, uint64_t ino, const struct disk_inode *d, struct map *ret);

@@ -81,59 +81,62 @@ static int append(struct map *m, uint64_t logical, uint64_t physical, bool unwri
 	return vec_push(&m->extents, sizeof(e), &e);
 }
 
-static int copy_run(struct check *c, const struct remap *m, unsigned type, struct map *out,
-		    const struct extent *e)
+/* Making a map in which nothing is another's. */
+struct resolving {
+	struct check *c;
+	const struct remap *m;
+	unsigned type;	/* of the inode */
+	size_t dup;	/* the next one */
+	struct map out; /* so far */
+};
+
+static int copy_run(struct resolving *s, const struct extent *e)
 {
 	for (uint32_t i = 0; i < e->count; i++) {
 		uint64_t to;
-		int r = copy_block(c, m, type, e->physical + i, &to);
+		int r = copy_block(s->c, s->m, s->type, e->physical + i, &to);
 
 		if (r == -ENOSPC) {
-			bool mend = problem(c, FIX_LOSSY, "no-space-to-copy",
-					    (struct at){m->ino, e->physical + i},
+			bool mend = problem(s->c, FIX_LOSSY, "no-space-to-copy",
+					    (struct at){s->m->ino, e->physical + i},
 					    "inode %" PRIu64
 					    ": no space for a copy of %u blocks; cut off",
-					    m->ino, e->count - i);
+					    s->m->ino, e->count - i);
 
 			return mend ? 0 : -EBUSY;
 		}
 		if (r == 0)
-			r = append(out, e->logical + i, to, e->unwritten);
+			r = append(&s->out, e->logical + i, to, e->unwritten);
 		if (r < 0)
 			return r;
 	}
 	return 0;
 }
 
-/* The part of an extent from here on that is no dup; dups are in the order of extents. */
-static uint64_t clean_part(const struct check *c, const struct remap *m, size_t dup,
-			   const struct extent *rest, uint64_t left)
+/* The next dup, if there is one; they are in the order of extents. */
+static const struct dup *next_dup(const struct resolving *s)
 {
-	const struct dup *d = (const struct dup *)c->dups.items + dup;
-
-	if (dup >= m->dup_to || d->logical >= rest->logical + left)
-		return left;
-	return d->logical - rest->logical;
+	return s->dup < s->m->dup_to ? (const struct dup *)s->c->dups.items + s->dup : NULL;
 }
 
-static int resolve_extent(struct check *c, const struct remap *m, unsigned type, size_t *dup,
-			  struct map *out, const struct extent *e)
+static int resolve_extent(struct resolving *s, const struct extent *e)
 {
-	const struct dup *d = c->dups.items;
 	struct extent part = *e;
 	uint32_t left = e->count;
 	int r = 0;
 
 	while (left && r == 0) {
-		bool is_dup = *dup < m->dup_to && d[*dup].logical == part.logical;
+		const struct dup *d = next_dup(s);
 
-		if (is_dup) {
-			part.count = (uint32_t)d[*dup].count;
-			++*dup;
-			r = copy_run(c, m, type, out, &part);
+		if (d && d->logical == part.logical) {
+			part.count = (uint32_t)d->count;
+			s->dup++;
+			r = copy_run(s, &part);
 		} else {
-			part.count = (uint32_t)clean_part(c, m, *dup, &part, left);
-			r = vec_push(&out->extents, sizeof(part), &part);
+			part.count = d && d->logical < part.logical + left
+					     ? (uint32_t)(d->logical - part.logical)
+					     : left;
+			r = vec_push(&s->out.extents, sizeof(part), &part);
 		}
 		left -= part.count;
 		part.logical += part.count;
@@ -145,21 +148,20 @@ static int resolve_extent(struct check *c, const struct remap *m, unsigned type,
 /* Replace what is another's by copies. */
 static int resolve_dups(struct check *c, const struct remap *m, unsigned type, struct map *map)
 {
+	struct resolving s = {.c = c, .m = m, .type = type, .dup = m->dup_from};
 	const struct extent *e = map->extents.items;
-	struct map out = {0};
-	size_t dup = m->dup_from;
 	int r = 0;
 
 	if (m->dup_from == m->dup_to)
 		return 0;
 	for (size_t i = 0; i < map->extents.nr && r == 0; i++)
-		r = resolve_extent(c, m, type, &dup, &out, &e[i]);
+		r = resolve_extent(&s, &e[i]);
 	if (r < 0) {
-		map_finish(&out);
+		map_finish(&s.out);
 		return r;
 	}
 	vec_free(&map->extents);
-	map->extents = out.extents;
+	map->extents = s.out.extents;
 	return 0;
 }
 

@@ -208,10 +208,12 @@ static int keep_blocks(struct vec *all, const struct vec *branches)
 	return r;
 }
 
-int tree_build(struct check *c, enum meta_kind kind, uint64_t owner, const struct vec *records,
-	       uint64_t *ret_root, uint64_t *ret_blocks)
+int tree_build(struct check *c, const struct vec *records, struct new_tree *tree)
 {
-	struct level l = {.kind = kind, .owner = owner, .bytes = record_bytes(kind), .in = records};
+	struct level l = {.kind = tree->kind,
+			  .owner = tree->owner,
+			  .bytes = record_bytes(tree->kind),
+			  .in = records};
 	struct vec all = {0}, below = {0};
 	int r;
 
@@ -223,15 +225,18 @@ int tree_build(struct check *c, enum meta_kind kind, uint64_t owner, const struc
 			keep_blocks(&all, &l.out);
 		vec_free(&below);
 		below = l.out;
-		l = (struct level){kind,   owner,     l.number + 1, sizeof(struct disk_branch),
-				   &below, .out = {0}};
+		l = (struct level){.kind = tree->kind,
+				   .owner = tree->owner,
+				   .number = l.number + 1,
+				   .bytes = sizeof(struct disk_branch),
+				   .in = &below};
 	} while (r == 0 && below.nr > 1);
-	if (r < 0)
+	if (r < 0) {
 		give_back(c, &all);
-	else
-		*ret_root = below.nr ? le64_get(((struct disk_branch *)below.items)->child) : 0;
-	if (r == 0)
-		*ret_blocks = all.nr;
+	} else {
+		tree->root = below.nr ? le64_get(((struct disk_branch *)below.items)->child) : 0;
+		tree->nr_blocks = all.nr;
+	}
 	vec_free(&below);
 	vec_free(&all);
 	return r;
