@@ -12,11 +12,25 @@
 #define BENCH_BLOCK 4096u
 #define BENCH_BYTES (UINT64_C(1) << 30) /* of the file on the device */
 
-enum bench_sense { AT_MOST, AT_LEAST };
+/* What a figure is to be. */
+struct bench_target {
+	bool at_least; /* else at most */
+	double value;
+	const char *unit;
+};
+
+static inline struct bench_target at_most(double value, const char *unit)
+{
+	return (struct bench_target){false, value, unit};
+}
+
+static inline struct bench_target at_least(double value, const char *unit)
+{
+	return (struct bench_target){true, value, unit};
+}
 
 /* bench_table.c.  One line of the table. */
-void bench_row(const char *what, double measured, const char *unit, enum bench_sense sense,
-	       double target, const char *note);
+void bench_row(const char *what, double measured, struct bench_target target, const char *note);
 void bench_skip(const char *what, const char *why);
 
 unsigned bench_nr_missed(void); /* targets, so far */

@@ -135,13 +135,13 @@ static void hot_blocks(const char *path)
 	double ns = hit_ns(c, 1000, 5000000), peer, locked;
 	char note[80];
 
-	bench_row("cached read + release, 1 thread, 1,000 hot blocks", ns, "ns", AT_MOST, 30, "");
+	bench_row("cached read + release, 1 thread, 1,000 hot blocks", ns, at_most(30, "ns"), "");
 	if (peer_unix_io(path, false, &peer) || peer_unix_io(path, true, &locked)) {
 		bench_skip("the same, times as fast as unix_io", "libext2fs is not installed");
 	} else {
 		snprintf(note, sizeof(note), "unix_io %.0f ns on its 8 blocks, %.0f when it locks",
 			 peer, locked);
-		bench_row("the same, times as fast as unix_io", peer / ns, "times", AT_LEAST, 3,
+		bench_row("the same, times as fast as unix_io", peer / ns, at_least(3, "times"),
 			  note);
 	}
 	finish(c, e);
@@ -152,12 +152,12 @@ static void many_blocks(void)
 	struct bufio_engine *e;
 	struct bufio_client *c = cached_client(100000, &e);
 
-	bench_row("the same over 100,000 blocks at random", hit_ns(c, 100000, 2000000), "ns",
-		  AT_MOST, 150, "");
+	bench_row("the same over 100,000 blocks at random", hit_ns(c, 100000, 2000000),
+		  at_most(150, "ns"), "");
 	bench_row("2 threads, uniform over 100,000 cached blocks", scaling(c, 100000, 2000000),
-		  "times 1 thread", AT_LEAST, 1.8, "");
-	bench_row("2 threads, one hot block, in total", scaling(c, 1, 5000000), "times 1 thread",
-		  AT_LEAST, 1, "");
+		  at_least(1.8, "times 1 thread"), "");
+	bench_row("2 threads, one hot block, in total", scaling(c, 1, 5000000),
+		  at_least(1, "times 1 thread"), "");
 	finish(c, e);
 }
 
@@ -181,8 +181,9 @@ static void scan(void)
 	}
 	bufio_get_stats(c, &after);
 	bench_row("hit rate of the hot set during a scan of 10 times the cache",
-		  100.0 * (double)(after.hits - before.hits) / (double)nr_scan, "percent", AT_LEAST,
-		  90, "hot: a quarter of the cache, one read per block scanned");
+		  100.0 * (double)(after.hits - before.hits) / (double)nr_scan,
+		  at_least(90, "percent"),
+		  "hot: a quarter of the cache, one read per block scanned");
 	finish(c, e);
 }
 

@@ -29,14 +29,15 @@ static void pairs_set(struct pairs *p, unsigned i, double ours, double theirs)
 	p->ratio[i] = ours / theirs;
 }
 
-static void pairs_row(const char *what, struct pairs *p, unsigned nr, const char *of,
-		      enum bench_sense sense, double target, const char *unit)
+/* unit: of what both have measured; the target is for their ratio. */
+static void pairs_row(const char *what, struct pairs *p, unsigned nr, struct bench_target target,
+		      const char *unit)
 {
 	char note[120];
 
 	snprintf(note, sizeof(note), "medians: %.4g and %.4g %s", median(p->ours, nr),
 		 median(p->theirs, nr), unit);
-	bench_row(what, median(p->ratio, nr), of, sense, target, note);
+	bench_row(what, median(p->ratio, nr), target, note);
 }
 
 static struct bufio_client *open_client(const char *path, uint64_t nr_buffers,
@@ -111,9 +112,9 @@ static void misses(const char *path)
 		pairs_set(&iops, i, ours.ios_per_s, fio.ios_per_s);
 		pairs_set(&cpu, i, ours.cpu_ns_per_io / 1e3, fio.cpu_ns_per_io / 1e3);
 	}
-	pairs_row("random 4 KiB misses, 32 in flight", &iops, NR_PAIRS, "of fio", AT_LEAST, 0.95,
+	pairs_row("random 4 KiB misses, 32 in flight", &iops, NR_PAIRS, at_least(0.95, "of fio"),
 		  "a second");
-	pairs_row("the same, processor time per I/O", &cpu, NR_PAIRS, "of fio", AT_MOST, 1.1, "us");
+	pairs_row("the same, processor time per I/O", &cpu, NR_PAIRS, at_most(1.1, "of fio"), "us");
 }
 
 /* One miss at a time. */
@@ -160,7 +161,7 @@ static void single_miss(const char *path)
 		theirs = pread_ns(fd, data, nr, &seed);
 		pairs_set(&pairs, i, miss_ns(c, nr, &seed) / 1e3, theirs / 1e3);
 	}
-	pairs_row("single miss, latency", &pairs, MOST_PAIRS, "of pread, O_DIRECT", AT_MOST, 1.1,
+	pairs_row("single miss, latency", &pairs, MOST_PAIRS, at_most(1.1, "of pread, O_DIRECT"),
 		  "us");
 	finish(c, e);
 	free(data);
@@ -228,10 +229,10 @@ static void write_back(const char *path)
 	}
 	if (peer)
 		pairs_row("write-back of 1 GiB dirtied in random order", &pairs, NR_PAIRS,
-			  "of fio, sequential 1 MiB", AT_LEAST, 0.9, "MiB/s");
+			  at_least(0.9, "of fio, sequential 1 MiB"), "MiB/s");
 	else
 		bench_skip("write-back of 1 GiB dirtied in random order", "fio is not installed");
-	bench_row("the same, mean write", mean_kib, "KiB", AT_LEAST, 512, "");
+	bench_row("the same, mean write", mean_kib, at_least(512, "KiB"), "");
 }
 
 /* Flushes. */
@@ -269,8 +270,8 @@ static void scattered(void)
 	bufio_engine_record_counts(record, &counts);
 	snprintf(note, sizeof(note), "%llu writes", (unsigned long long)counts.writes);
 	bench_row("flush of 1,000 scattered dirty blocks, device flushes", (double)counts.flushes,
-		  "", AT_MOST, 1, note);
-	bench_row("the same, writes out of elevator order", nr_out_of_order(record), "", AT_MOST, 0,
+		  at_most(1, ""), note);
+	bench_row("the same, writes out of elevator order", nr_out_of_order(record), at_most(0, ""),
 		  "");
 	finish(c, record);
 }
@@ -315,8 +316,8 @@ static void shared_flushes(const char *path)
 	for (unsigned i = 0; i < NR_FLUSHERS; i++)
 		pthread_join(threads[i], NULL);
 	bufio_get_stats(c, &stats);
-	bench_row("8 concurrent flushes, device flushes", (double)stats.flushes / NR_ROUNDS, "",
-		  AT_MOST, 7, "mean of 50 rounds");
+	bench_row("8 concurrent flushes, device flushes", (double)stats.flushes / NR_ROUNDS,
+		  at_most(7, ""), "mean of 50 rounds");
 	pthread_barrier_destroy(&round);
 	finish(c, e);
 }
@@ -380,8 +381,8 @@ static void hits_during_flush(const char *path)
 		sum += buckets[at++];
 	snprintf(note, sizeof(note), "clock included; %u flushes of 1,000 blocks meanwhile",
 		 f.nr_flushes);
-	bench_row("99th percentile of a hit while flushes run", at * BUCKET_NS / 1e3, "us", AT_MOST,
-		  5, note);
+	bench_row("99th percentile of a hit while flushes run", at * BUCKET_NS / 1e3,
+		  at_most(5, "us"), note);
 	free(buckets);
 	finish(f.c, e);
 }

@@ -19,13 +19,12 @@ void bench_must(int r, const char *what)
 }
 
 /* Each row as it is had: a run that is stopped is not for nothing. */
-void bench_row(const char *what, double measured, const char *unit, enum bench_sense sense,
-	       double target, const char *note)
+void bench_row(const char *what, double measured, struct bench_target target, const char *note)
 {
-	bool met = sense == AT_MOST ? measured <= target : measured >= target;
+	bool met = target.at_least ? measured >= target.value : measured <= target.value;
 
-	printf("| %s | %.4g %s | %s %.4g | %s | %s |\n", what, measured, unit,
-	       sense == AT_MOST ? "at most" : "at least", target, met ? "met" : "**not met**",
+	printf("| %s | %.4g %s | %s %.4g | %s | %s |\n", what, measured, target.unit,
+	       target.at_least ? "at least" : "at most", target.value, met ? "met" : "**not met**",
 	       note);
 	fflush(stdout);
 	nr_missed += !met;

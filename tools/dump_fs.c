@@ -155,15 +155,21 @@ int show_groups(struct image *im, struct json_object **ret)
 	return r;
 }
 
-static int put_bitmap(struct image *im, struct json_object *o, const char *key, uint64_t block,
-		      enum meta_kind kind, uint32_t group)
+struct bitmap_place {
+	const char *key;
+	enum meta_kind kind;
+	uint64_t block;
+};
+
+static int put_bitmap(struct image *im, struct json_object *o, uint32_t group,
+		      struct bitmap_place place)
 {
 	struct json_object *item = json_object_new_object();
 	unsigned bytes = im->c.fs.geo.block_bytes - DISK_HEAD_BYTES, ones = 0;
 	struct bufio_buffer *b;
-	int r = block_read(&im->c, block, kind, group, &b);
+	int r = block_read(&im->c, place.block, place.kind, group, &b);
 
-	json_put_u64(item, "block", block);
+	json_put_u64(item, "block", place.block);
 	if (r == 0) {
 		const uint8_t *bits = (const uint8_t *)bufio_data(b) + DISK_HEAD_BYTES;
 
@@ -175,7 +181,7 @@ static int put_bitmap(struct image *im, struct json_object *o, const char *key, 
 	} else {
 		json_put_text(item, "state", "corrupt, or never written");
 	}
-	json_object_object_add(o, key, item);
+	json_object_object_add(o, place.key, item);
 	return r == -EUCLEAN ? 0 : r;
 }
 
@@ -192,11 +198,13 @@ int show_group(struct image *im, uint64_t group, struct json_object **ret)
 	json_put_u64(o, "inode_table", geo_itable(g, (uint32_t)group));
 	json_put_u64(o, "inode_table_blocks", g->itable_blocks);
 	if (r == 0)
-		r = put_bitmap(im, o, "block_bitmap", geo_block_bitmap(g, (uint32_t)group),
-			       META_BLOCK_BITMAP, (uint32_t)group);
+		r = put_bitmap(im, o, (uint32_t)group,
+			       (struct bitmap_place){"block_bitmap", META_BLOCK_BITMAP,
+						     geo_block_bitmap(g, (uint32_t)group)});
 	if (r == 0)
-		r = put_bitmap(im, o, "inode_bitmap", geo_inode_bitmap(g, (uint32_t)group),
-			       META_INODE_BITMAP, (uint32_t)group);
+		r = put_bitmap(im, o, (uint32_t)group,
+			       (struct bitmap_place){"inode_bitmap", META_INODE_BITMAP,
+						     geo_inode_bitmap(g, (uint32_t)group)});
 	*ret = o;
 	return r;
 }
