@@ -9,12 +9,15 @@
 #include "fuse_raw.h"
 #include "fuse_read.h"
 #include "lead.h"
+#include "spin.h"
 
 #include <errno.h>
 #include <linux/fuse.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -28,7 +31,9 @@ struct loop {
 	int result;	       /* of fs_unmount(); gate */
 	const char *mountpoint;
 	struct lead lead;
-	bool many_processors; /* so that clients and more than one of our threads can run at once */
+	unsigned nr_processors;
+	atomic_flag
+		spins; /* a thread looks for requests without sleeping; two would only be in each other's way */
 };
 
 static ssize_t hook_writev(int fd, struct iovec *iov, int count, void *userdata)
@@ -110,20 +115,32 @@ static bool should_give_lead(const struct loop *l, uint32_t opcode)
 		/* who asks for free space next must find that their freeing has begun */
 		return false;
 	default:
-		return l->many_processors && is_queued(l);
+		/* clients and more than one of our threads can run at once */
+		return l->nr_processors > 2 && is_queued(l);
 	}
+}
+
+/* Alone on one processor it would keep the caller from asking. */
+static void spin(struct loop *l, struct spin *s)
+{
+	if (l->nr_processors == 1 || atomic_flag_test_and_set(&l->spins))
+		return;
+	spin_until_readable(s, fuse_session_fd(l->se));
+	atomic_flag_clear(&l->spins);
 }
 
 static void *worker(void *context)
 {
 	struct loop *l = context;
 	struct fuse_buf buf = {.mem = NULL};
+	struct spin s = {0};
 
 	while (!fuse_session_exited(l->se)) {
 		const struct fuse_in_header *in;
 		int n;
 
 		lead_take(&l->lead);
+		spin(l, &s);
 		n = fuse_session_receive_buf(l->se, &buf);
 		if (n == -EINTR || n == -EAGAIN || n == -ENOENT)
 			continue;
@@ -189,10 +206,19 @@ static void *signals(void *context)
 	return NULL;
 }
 
+static unsigned processors(void)
+{
+	cpu_set_t set;
+
+	/* fails on machines with more of them than the set holds */
+	return sched_getaffinity(0, sizeof(set), &set) < 0 ? CPU_SETSIZE
+							   : (unsigned)CPU_COUNT(&set);
+}
+
 int session_run(struct fuse_session *se, struct front *f, unsigned nr_threads,
 		const char *mountpoint)
 {
-	struct loop l = {.se = se, .front = f, .mountpoint = mountpoint};
+	struct loop l = {.se = se, .front = f, .mountpoint = mountpoint, .spins = ATOMIC_FLAG_INIT};
 	pthread_t signal_thread, *threads = calloc(nr_threads, sizeof(*threads));
 	unsigned n = 0;
 	int r;
@@ -203,7 +229,7 @@ int session_run(struct fuse_session *se, struct front *f, unsigned nr_threads,
 		goto free_memory;
 	pthread_rwlock_init(&l.gate, NULL);
 	lead_init(&l.lead);
-	l.many_processors = sysconf(_SC_NPROCESSORS_ONLN) > 2;
+	l.nr_processors = processors();
 	r = -pthread_create(&signal_thread, NULL, signals, &l);
 	if (r < 0)
 		goto free_threads;

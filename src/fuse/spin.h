@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef SPIN_H
+#define SPIN_H
+
+/*
+ * Waiting for the next request without sleeping.  Where processors idle, the kernel runs the thread that receives on another
+ * one than the caller's; to wake it there costs several times what most requests cost, above all in a virtual machine, and
+ * the next request mostly comes at once.  Where they are busy, or the caller has other things to do, looking takes the
+ * processor from those who have work.  Which of the two it is only shows in whether it pays: each time it does not, a thread
+ * lets twice as many chances pass before it tries again.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+/* How long to look; what is on its way comes within half of that. */
+#define SPIN_NS	      50000u
+#define SPIN_MOST_OFF 255u
+
+struct spin {
+	unsigned off; /* after the next failure let so many chances pass */
+	unsigned nr_to_pass;
+};
+
+/* Is this a chance to take? */
+bool spin_tries(struct spin *s);
+
+/* It was looked for so long, and a request came or not. */
+void spin_learn(struct spin *s, uint64_t looked_ns, bool came);
+
+/* Returns when fd has something to read, or when it is better to sleep. */
+void spin_until_readable(struct spin *s, int fd);
+
+#endif
