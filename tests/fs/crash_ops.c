@@ -5,8 +5,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+
+unsigned crash_share(void)
+{
+	const char *text = getenv("CRASH_SHARE");
+	unsigned share = text ? (unsigned)strtoul(text, NULL, 0) : 1;
+
+	return share ? share : 1;
+}
 
 const char *const op_names[NR_OPS] = {
 	"create",

@@ -59,6 +59,9 @@ enum op {
 
 extern const char *const op_names[NR_OPS];
 
+/* CRASH_SHARE: only one in so many programs, for sanitizers; 1 if it is not set. */
+unsigned crash_share(void);
+
 enum persist {
 	PERSIST_NONE,
 	PERSIST_FSYNC_FOO,

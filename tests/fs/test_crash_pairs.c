@@ -18,7 +18,7 @@ static void begin(struct world *w)
 	world_begin(w);
 }
 
-/* One in so many ways to persist a pair, unless CRASH_LONG takes all. */
+/* One in so many ways to persist a pair, or CRASH_SHARE times as many, unless CRASH_LONG takes all. */
 #define EVERY 12u
 
 static bool takes_all(void)
@@ -83,10 +83,12 @@ static void run_pair(enum op first, enum op second, unsigned how)
 
 START_TEST(every_pair)
 {
+	unsigned every = EVERY * crash_share();
+
 	for (unsigned second = 0; second < NR_OPS; second++) {
 		for (unsigned how = 0; how < NR_PERSIST * NR_PERSIST; how++) {
-			/* each pair once at least */
-			if (takes_all() || ((unsigned)_i * 7 + second * 3 + how) % EVERY == 0)
+			/* each pair once at least, where CRASH_SHARE is 1 */
+			if (takes_all() || ((unsigned)_i * 7 + second * 3 + how) % every == 0)
 				run_pair((enum op)_i, (enum op)second, how);
 		}
 	}
@@ -120,7 +122,7 @@ static void run_triple(enum op first, uint64_t *random)
 START_TEST(some_triples)
 {
 	const char *text = getenv("CRASH_LONG");
-	unsigned nr = text ? 25 * (unsigned)strtoul(text, NULL, 0) : 3;
+	unsigned nr = text ? 25 * (unsigned)strtoul(text, NULL, 0) : crash_share() > 1 ? 1 : 3;
 	uint64_t random = image_seed("some_triples") + (uint64_t)_i;
 
 	for (unsigned n = 0; n < nr; n++)

@@ -133,10 +133,11 @@ static unsigned run_program(const char *name, uint64_t size, uint64_t seed)
 static void run_programs(const char *name, uint64_t size)
 {
 	const char *text = getenv("CRASH_LONG");
-	unsigned nr = NR_PROGRAMS * (text ? (unsigned)strtoul(text, NULL, 0) : 1);
+	unsigned nr = NR_PROGRAMS * (text ? (unsigned)strtoul(text, NULL, 0) : 1) / crash_share();
 	uint64_t seed = image_seed(name);
 	unsigned nr_checkpoints = 0;
 
+	nr = nr ? nr : 1;
 	for (unsigned n = 0; n < nr; n++)
 		nr_checkpoints += run_program(name, size, seed + n);
 	world_report(name);
