@@ -9,7 +9,8 @@
  *	DYING	without references, lookups and a name: orphan.c frees it; nobody gets it, and
  *		inode_get() says -ESTALE at once, so that no one waits for the transactions of that
  * One that goes while it is idle leaves the count of its lookups in shard->known, and takes it back when it has been
- * loaded again.  It has a name, and keeps it: to unlink it is to load it.
+ * loaded again.  Whether it has a name does not change meanwhile: to unlink it, or to link it, is to load it.  So one
+ * without is known as that, and the last FORGET of it loads it to free it.
  * While the last reference of a LIVE inode is being dropped its atime may have to be stored first;
  * it keeps the reference that long, and whoever comes meanwhile simply takes another.
  */
@@ -61,18 +62,6 @@ static int slot_load(struct inode *inode)
 	return 0;
 }
 
-static int load(struct inode *inode, enum inode_want want)
-{
-	int r;
-
-	r = slot_load(inode);
-	if (r < 0)
-		return r;
-	if (!inode->mode || (!inode->nlink && want != INODE_WANT_ORPHAN))
-		return -ESTALE;
-	return 0;
-}
-
 /* Look it up; if it is not there, put a LOADING one there for the caller to load. */
 static int find_or_add(struct fs *fs, uint64_t ino, struct inode **ret_inode)
 {
@@ -104,13 +93,24 @@ static int find_or_add(struct fs *fs, uint64_t ino, struct inode **ret_inode)
 	return r;
 }
 
-/* The end of LOADING: it is LIVE, or was never here. */
-static void loaded(struct inode *inode, int result)
+/* May it be had?  One without a name by who has looked it up before, and by who frees it. */
+static bool may_live_locked(const struct inode_shard *s, const struct inode *inode,
+			    enum inode_want want)
+{
+	return inode->mode &&
+	       (inode->nlink || want == INODE_WANT_ORPHAN || known_count(&s->known, inode->ino));
+}
+
+/* From LOADING to LIVE, or it was never here. */
+static int load(struct inode *inode, enum inode_want want)
 {
 	struct inode_shard *s = inode_shard(inode->fs, inode->ino);
+	int r = slot_load(inode);
 
 	pthread_mutex_lock(&s->lock);
-	if (result < 0) {
+	if (r == 0 && !may_live_locked(s, inode, want))
+		r = -ESTALE;
+	if (r < 0) {
 		shard_remove_locked(s, inode);
 	} else {
 		inode->stage = INODE_LIVE;
@@ -119,8 +119,9 @@ static void loaded(struct inode *inode, int result)
 	}
 	pthread_cond_broadcast(&s->changed);
 	pthread_mutex_unlock(&s->lock);
-	if (result < 0)
+	if (r < 0)
 		inode_destroy(inode);
+	return r;
 }
 
 int inode_get_any(struct fs *fs, uint64_t ino, enum inode_want want, struct inode **ret_inode)
@@ -133,14 +134,11 @@ int inode_get_any(struct fs *fs, uint64_t ino, enum inode_want want, struct inod
 	r = find_or_add(fs, ino, &inode);
 	if (r < 0)
 		return r;
-	if (r > 0) {
+	if (r > 0)
 		r = load(inode, want);
-		loaded(inode, r);
-		if (r < 0)
-			return r;
-	}
-	*ret_inode = inode;
-	return 0;
+	if (r == 0)
+		*ret_inode = inode;
+	return r;
 }
 
 int inode_get(struct fs *fs, uint64_t ino, struct inode **ret_inode)
@@ -255,7 +253,7 @@ static void free_locked(struct inode_shard *s, struct inode *inode)
 /* Can it be made again from its table block and the number of its lookups? */
 static bool can_be_idle(struct inode *inode)
 {
-	return inode->nlink && inode->lookups <= KNOWN_MAX && !inode_atime_is_dirty(inode);
+	return !inode->linkable && inode->lookups <= KNOWN_MAX && !inode_atime_is_dirty(inode);
 }
 
 /* No operation has it any more.  The caller holds the shard's lock, which is released. */
@@ -316,6 +314,36 @@ void inode_tell(struct inode *inode)
 		unused_locked(s, inode);
 }
 
+/* The caller has a reference, and holds the shard's lock, which is released. */
+static void forget_locked(struct inode_shard *s, struct inode *inode, uint64_t nr_lookups)
+{
+	inode->lookups -= nr_lookups < inode->lookups ? nr_lookups : inode->lookups;
+	put_locked(s, inode);
+}
+
+/*
+ * It is not in memory, or was not a moment ago, and is to be freed with its last lookup.  Who waits for that must not find
+ * it not begun while it is read.  One that cannot be read stays an orphan on disk.
+ */
+static void forget_nameless(struct fs *fs, uint64_t ino, uint64_t nr_lookups)
+{
+	struct inode_shard *s = inode_shard(fs, ino);
+	struct fs_freeing freeing;
+	struct inode *inode;
+	int r;
+
+	freeing_begin(fs, &freeing);
+	r = inode_get_any(fs, ino, INODE_WANT_ORPHAN, &inode);
+	pthread_mutex_lock(&s->lock);
+	if (r == 0) {
+		forget_locked(s, inode, nr_lookups);
+	} else {
+		known_drop(&s->known, ino, nr_lookups);
+		pthread_mutex_unlock(&s->lock);
+	}
+	freeing_end(fs, &freeing);
+}
+
 void inode_forget(struct fs *fs, uint64_t ino, uint64_t nr_lookups)
 {
 	struct inode_shard *s = inode_shard(fs, ino);
@@ -324,14 +352,16 @@ void inode_forget(struct fs *fs, uint64_t ino, uint64_t nr_lookups)
 	pthread_mutex_lock(&s->lock);
 	inode = shard_find_locked(s, ino);
 	if (inode && inode->stage == INODE_LIVE) {
-		inode->lookups -= nr_lookups < inode->lookups ? nr_lookups : inode->lookups;
 		inode->references++;
 		shard_unidle_locked(s, inode);
-		put_locked(s, inode);
-		return;
+		forget_locked(s, inode, nr_lookups);
+	} else if (known_is_nameless(&s->known, ino)) {
+		pthread_mutex_unlock(&s->lock);
+		forget_nameless(fs, ino, nr_lookups);
+	} else {
+		known_drop(&s->known, ino, nr_lookups);
+		pthread_mutex_unlock(&s->lock);
 	}
-	known_drop(&s->known, ino, nr_lookups);
-	pthread_mutex_unlock(&s->lock);
 }
 
 void inode_drop_all(struct fs *fs)
@@ -349,6 +379,7 @@ void inode_drop_all(struct fs *fs)
 			put_locked(s, inode);
 			pthread_mutex_lock(&s->lock);
 		}
+		known_finish(&s->known);
 		pthread_mutex_unlock(&s->lock);
 	}
 }

@@ -7,7 +7,7 @@
  *
  * inode_get() finds or loads it, inode_lock() in the right order, inode_store() after a change,
  * inode_put().  A caller has a *reference* inside an operation; from fs_lookup to fs_forget the kernel has
- * *lookups*, which keep an inode with nlink 0 from being freed but not its struct in memory: of those with a name
+ * *lookups*, which keep an inode with nlink 0 from being freed but not its struct in memory: of those
  * that are in no operation only the last used stay (itable.h), the others are loaded again from their table blocks.
  * When the last reference and lookup of an inode with nlink 0 are gone, its blocks and number are freed
  * (inode_put() starts transactions of its own for that and for times, so it must be called outside a txn and without
@@ -82,7 +82,10 @@ bool inode_wait_freeing(struct fs *fs);
 /* The same, and txn_make_room(): true if it is worth trying again after -ENOSPC. */
 bool inode_make_room(struct fs *fs);
 
-/* At unmount: drop all lookups; inodes without a name are freed.  For fs_unmount(), before its last flush. */
+/*
+ * At unmount: drop all lookups.  Inodes without a name are freed if they are in memory, the others are orphans from now on.
+ * For fs_unmount(), before its last flush.
+ */
 void inode_drop_all(struct fs *fs);
 
 /*

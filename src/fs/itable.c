@@ -43,9 +43,10 @@ static uint64_t ino_hash(uint64_t ino)
 	return ino * UINT64_C(0x9e3779b97f4a7c15);
 }
 
+/* The same one for numbers that share a slot of known ones. */
 struct inode_shard *inode_shard(struct fs *fs, uint64_t ino)
 {
-	return &fs->inodes->shards[(ino_hash(ino) >> 59) % INODE_NR_SHARDS];
+	return &fs->inodes->shards[(ino_hash(ino / KNOWN_PER_SLOT) >> 59) % INODE_NR_SHARDS];
 }
 
 static struct inode **shard_bucket(const struct inode_shard *s, uint64_t ino)
@@ -151,7 +152,7 @@ struct inode *shard_idle_locked(struct inode_shard *s, struct inode *inode)
 		return NULL;
 	oldest = TAILQ_FIRST(&s->idle);
 	if (oldest->lookups > KNOWN_MAX ||
-	    known_add(&s->known, oldest->ino, (uint32_t)oldest->lookups) < 0)
+	    known_add(&s->known, oldest->ino, (uint32_t)oldest->lookups, !oldest->nlink) < 0)
 		return NULL;
 	shard_remove_locked(s, oldest);
 	return oldest;

@@ -7,8 +7,8 @@
  * list of those whose atime is newer than on disk, that of the idle ones, and the lookups of those that are not in
  * memory.  The table knows nothing of disks.  For inode.c, atime.c and orphan.c only.
  *
- * Idle is what the kernel knows, has a name, is in no operation, and is on disk (or in the log's buffers) as it is in
- * memory.  The first of the list has been idle longest, and goes when there are too many.
+ * Idle is what the kernel knows, is in no operation, and is on disk (or in the log's buffers) as it is in memory.  The
+ * first of the list has been idle longest, and goes when there are too many.
  */
 #include "inode.h"
 #include "known.h"

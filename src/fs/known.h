@@ -3,16 +3,23 @@
 #define FS_KNOWN_H
 
 /*
- * How many lookup references there are to inodes that are not in memory: number -> count, in some 15 to 23 bytes each.
- * It is all that must be remembered of such an inode; the rest is in its table block.  Knows nothing else of inodes.
- * The caller has the lock.
+ * How many lookup references there are to inodes that are not in memory, and whether they have a name: number -> both.
+ * It is all that must be remembered of such an inode; the rest is in its table block.  Numbers that adjoin share a slot,
+ * for files are listed and made in the order of their numbers: 3 to 5 bytes for each of many neighbours, 50 to 75 for
+ * one that has none.  Knows nothing else of inodes.  The caller has the lock.
  */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* 12 bytes: a number in two halves, so that there is no padding.  nr 0: empty. */
+#define KNOWN_PER_SLOT 16u
+
+/* A count takes 15 bits; the 16th: it has no name. */
+#define KNOWN_MAX INT16_MAX
+
 struct known_slot {
-	uint32_t ino_low, ino_high, nr;
+	uint64_t key; /* number / KNOWN_PER_SLOT + 1; 0: empty */
+	uint16_t counts[KNOWN_PER_SLOT];
 };
 
 struct known {
@@ -20,13 +27,13 @@ struct known {
 	size_t nr_slots, nr_used;
 };
 
-#define KNOWN_MAX UINT32_MAX
-
 /* Remember nr (1 to KNOWN_MAX) for a number that is not there.  0 or -ENOMEM. */
-int known_add(struct known *k, uint64_t ino, uint32_t nr);
+int known_add(struct known *k, uint64_t ino, uint32_t nr, bool nameless);
 
 /* 0: it is not there. */
 uint32_t known_count(const struct known *k, uint64_t ino);
+
+bool known_is_nameless(const struct known *k, uint64_t ino);
 
 /* Take nr of its count; with the last one, or with more, it is not there any more. */
 void known_drop(struct known *k, uint64_t ino, uint64_t nr);

@@ -17,13 +17,29 @@ static struct image i;
 
 /* Counts by number, against an array. */
 
+/* Runs of 24: a slot and a half. */
+static uint64_t number(unsigned n)
+{
+	return (uint64_t)(n / 24) << 30 | n % 24;
+}
+
+static bool is_nameless(unsigned n)
+{
+	return n % 5 == 0;
+}
+
 static void compare(const struct known *k, const uint32_t *model)
 {
+	uint64_t used = UINT64_MAX;
 	size_t nr = 0;
 
 	for (unsigned n = 0; n < NR_NUMBERS; n++) {
-		ck_assert_uint_eq(known_count(k, (uint64_t)n << 30), model[n]);
-		nr += model[n] != 0;
+		ck_assert_uint_eq(known_count(k, number(n)), model[n]);
+		ck_assert_int_eq(known_is_nameless(k, number(n)), model[n] && is_nameless(n));
+		if (model[n] && number(n) / KNOWN_PER_SLOT != used) {
+			used = number(n) / KNOWN_PER_SLOT;
+			nr++;
+		}
 	}
 	ck_assert_uint_eq(k->nr_used, nr);
 }
@@ -40,17 +56,17 @@ START_TEST(counts_are_what_was_added_less_what_was_dropped)
 		uint32_t nr = 1 + (uint32_t)(image_random(&seed) >> 33) % 3;
 
 		if (model[n] == 0 && step < 30000) {
-			ck_assert_int_eq(known_add(&k, (uint64_t)n << 30, nr), 0);
+			ck_assert_int_eq(known_add(&k, number(n), nr, is_nameless(n)), 0);
 			model[n] = nr;
 		} else {
-			known_drop(&k, (uint64_t)n << 30, nr);
+			known_drop(&k, number(n), nr);
 			model[n] -= nr < model[n] ? nr : model[n];
 		}
 		if (step % 1000 == 0)
 			compare(&k, model);
 	}
 	for (unsigned n = 0; n < NR_NUMBERS; n++)
-		known_drop(&k, (uint64_t)n << 30, UINT64_MAX);
+		known_drop(&k, number(n), UINT64_MAX);
 	memset(model, 0, sizeof(model));
 	compare(&k, model);
 	ck_assert_uint_lt(k.nr_slots, 100);
@@ -79,6 +95,16 @@ struct counts {
 	size_t in_memory, known, known_bytes;
 };
 
+static size_t nr_known(const struct known *k)
+{
+	size_t nr = 0;
+
+	for (size_t slot = 0; slot < k->nr_slots; slot++)
+		for (unsigned n = 0; n < KNOWN_PER_SLOT; n++)
+			nr += k->slots[slot].counts[n] != 0;
+	return nr;
+}
+
 static struct counts count(void)
 {
 	struct counts sum = {0};
@@ -87,7 +113,7 @@ static struct counts count(void)
 		const struct inode_shard *s = &i.fs->inodes->shards[n];
 
 		sum.in_memory += s->nr_inodes;
-		sum.known += s->known.nr_used;
+		sum.known += nr_known(&s->known);
 		sum.known_bytes += s->known.nr_slots * sizeof(s->known.slots[0]);
 	}
 	return sum;
@@ -107,7 +133,7 @@ static void numbered(char name[16], unsigned n)
 	snprintf(name, 16, "%u", n);
 }
 
-START_TEST(a_known_inode_costs_24_bytes_and_only_the_last_used_more)
+START_TEST(a_known_inode_costs_5_bytes_and_only_the_last_used_more)
 {
 	enum { NR = 100000 };
 	struct mkfs_options o = {.block_bytes = 4096, .nr_inodes = NR + NR / 2};
@@ -127,7 +153,7 @@ START_TEST(a_known_inode_costs_24_bytes_and_only_the_last_used_more)
 	c = count();
 	ck_assert_uint_le(c.in_memory, INODE_MAX_IDLE + 1);
 	ck_assert_uint_eq(c.in_memory + c.known, NR);
-	ck_assert_uint_le(c.known_bytes, 24 * c.known);
+	ck_assert_uint_le(c.known_bytes, 5 * c.known);
 	for (unsigned n = 0; n < NR; n++) {
 		ck_assert_uint_eq(image_attr(&i, inos[n]).ino, inos[n]);
 		fs_forget(i.fs, inos[n], 1);
@@ -147,7 +173,7 @@ START_TEST(one_that_was_let_go_is_not_free_before_its_last_lookup)
 	ck_assert_uint_eq(image_lookup(&i, INODE_ROOT, "f"), ino);
 	ck_assert_uint_eq(count().in_memory, 0);
 	image_unlink(&i, INODE_ROOT, "f");
-	ck_assert_uint_eq(count().in_memory, 1);
+	ck_assert_uint_eq(count().in_memory, 0);
 	fs_forget(i.fs, ino, 1);
 	ck_assert_uint_eq(nr_orphans(), 1);
 	ck_assert_uint_eq(image_attr(&i, ino).size, 5001);
@@ -155,6 +181,61 @@ START_TEST(one_that_was_let_go_is_not_free_before_its_last_lookup)
 	fs_forget(i.fs, ino, 1);
 	ck_assert_uint_eq(nr_orphans(), 0);
 	ck_assert_uint_eq(count().in_memory + count().known, 0);
+}
+END_TEST
+
+START_TEST(one_without_a_name_is_written_and_read_after_it_was_let_go)
+{
+	uint64_t ino = image_make(&i, INODE_ROOT, "f", S_IFREG | 0640);
+	char byte;
+
+	image_unlink(&i, INODE_ROOT, "f");
+	image_write(&i, ino, 5000, "x", 1);
+	ck_assert_uint_eq(count().in_memory, 0);
+	ck_assert_int_eq(fs_read(i.fs, ino, 5000, &byte, 1), 1);
+	ck_assert_int_eq(byte, 'x');
+	fs_forget(i.fs, ino, 1);
+	ck_assert_uint_eq(nr_orphans(), 0);
+}
+END_TEST
+
+START_TEST(unmounting_frees_those_without_a_name_that_were_let_go)
+{
+	uint64_t free_inodes = image_statfs(&i).free_inodes;
+	char name[16];
+
+	for (unsigned n = 0; n < 100; n++) {
+		numbered(name, n);
+		image_write(&i, image_make(&i, INODE_ROOT, name, S_IFREG | 0640), 0, "x", 1);
+		image_unlink(&i, INODE_ROOT, name);
+	}
+	ck_assert_uint_eq(count().in_memory, 0);
+	ck_assert_uint_eq(count().known, 100);
+	image_unmount(&i);
+	/* without a recovery */
+	i.options.read_only = true;
+	image_mount(&i);
+	ck_assert_uint_eq(nr_orphans(), 0);
+	ck_assert_uint_eq(image_statfs(&i).free_inodes, free_inodes);
+}
+END_TEST
+
+START_TEST(one_without_a_name_that_cannot_be_read_is_freed_later)
+{
+	const struct bufio_fault fault = {.ops = BUFIO_FAULT_READ, .error = -EIO};
+	uint64_t ino = image_make(&i, INODE_ROOT, "f", S_IFREG | 0640);
+
+	image_unlink(&i, INODE_ROOT, "f");
+	image_settle(&i);
+	ck_assert_int_eq(bufio_write_dirty_buffers(i.fs->bufio), 0);
+	bufio_forget(i.fs->bufio, geo_inode_block(&i.geo, ino));
+	bufio_engine_fault_set(i.engine, &fault);
+	fs_forget(i.fs, ino, 1);
+	bufio_engine_fault_set(i.engine, NULL);
+	ck_assert_uint_eq(count().known, 0);
+	ck_assert_uint_eq(nr_orphans(), 1);
+	ck_assert_int_eq(inode_recover_orphans(i.fs), 0);
+	ck_assert_uint_eq(nr_orphans(), 0);
 }
 END_TEST
 
@@ -277,8 +358,11 @@ int main(void)
 
 	tcase_add_test(counts, counts_are_what_was_added_less_what_was_dropped);
 	tcase_add_checked_fixture(inodes, setup, teardown);
-	tcase_add_test(inodes, a_known_inode_costs_24_bytes_and_only_the_last_used_more);
+	tcase_add_test(inodes, a_known_inode_costs_5_bytes_and_only_the_last_used_more);
 	tcase_add_test(inodes, one_that_was_let_go_is_not_free_before_its_last_lookup);
+	tcase_add_test(inodes, one_without_a_name_is_written_and_read_after_it_was_let_go);
+	tcase_add_test(inodes, unmounting_frees_those_without_a_name_that_were_let_go);
+	tcase_add_test(inodes, one_without_a_name_that_cannot_be_read_is_freed_later);
 	tcase_add_test(inodes, forgetting_one_that_was_let_go_reads_nothing);
 	tcase_add_test(inodes, one_that_cannot_be_read_again_keeps_its_lookups);
 	tcase_add_test(inodes, a_file_without_a_name_stays_and_can_get_one);
