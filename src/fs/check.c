@@ -52,6 +52,7 @@ static int check_destroy(struct check *c)
 	vec_free(&c->freed);
 	vec_free(&c->keys);
 	vec_free(&c->lost);
+	vec_free(&c->ahead);
 	free(c);
 	return r;
 }

@@ -320,8 +320,10 @@ int check_bitmaps(struct check *c)
 	int r = f.bits ? 0 : -ENOMEM;
 
 	for (uint32_t i = 0; i < g->nr_groups && r == 0; i++) {
-		if (i % 64 == 0)
+		if (i % AHEAD_GROUPS == 0) {
 			check_progress(c, 5, i, g->nr_groups);
+			ahead_bitmaps(c, i, AHEAD_GROUPS);
+		}
 		r = check_group(c, i, &f);
 	}
 	if (check_writes(c) && check_all_mended(c))

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Pass 2: the names.  Every entry of every directory: is it one, does it name an inode in use, of the
- * type it says; and who names whom is counted.  Then each name once, and the index.
+ * type it says; and who names whom is counted.  Then each name once, and the index.  Directories are taken in steps: while
+ * those of one are checked, the blocks of the next and the inodes of the one behind that are on their way.
  */
 #include "check_priv.h"
 
@@ -10,6 +11,8 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+
+#define STEP_DIRS 256u
 
 /* What is wrong with where an entry points; NULL: nothing. */
 static const char *target_flaw(struct check *c, const struct check_dir *dir, uint64_t ino,
@@ -225,7 +228,7 @@ static int check_dir(struct check *c, struct check_dir *dir)
 		return r;
 	c->keys.nr = 0;
 	nr = scan_nr_areas(&s);
-	map_prefetch(c, &s.map);
+	map_prefetch(c, &s.map, le64_get(s.d.special) != 0);
 	for (unsigned i = 0; i < nr && r == 0; i++)
 		r = check_area(&s, i);
 	keys_sort(&c->keys);
@@ -241,14 +244,46 @@ static int check_dir(struct check *c, struct check_dir *dir)
 	return r;
 }
 
+/* The table blocks of a step of directories. */
+static void read_inodes(struct check *c, size_t from)
+{
+	for (size_t i = from; i < from + STEP_DIRS && i < c->dirs.nr; i++)
+		ahead_add(c, geo_inode_block(&c->fs.geo, dir_at(c, i)->ino), 1);
+	ahead_go(c);
+}
+
+/* Their blocks.  An inode that cannot be read says nothing here. */
+static void read_blocks(struct check *c, size_t from)
+{
+	struct disk_inode d;
+
+	for (size_t i = from; i < from + STEP_DIRS && i < c->dirs.nr; i++)
+		if (inode_load(c, dir_at(c, i)->ino, &d) == 0)
+			ahead_dir(c, &d);
+	ahead_go(c);
+}
+
+static int check_step(struct check *c, size_t from)
+{
+	int r = 0;
+
+	for (size_t i = from; i < from + STEP_DIRS && i < c->dirs.nr && r == 0; i++)
+		r = check_dir(c, dir_at(c, i));
+	return r;
+}
+
 int check_dirs(struct check *c)
 {
 	int r = 0;
 
-	for (size_t i = 0; i < c->dirs.nr && r == 0; i++) {
-		if (i % 256 == 0)
-			check_progress(c, 2, i, c->dirs.nr);
-		r = check_dir(c, dir_at(c, i));
+	read_inodes(c, 0);
+	read_inodes(c, STEP_DIRS);
+	read_blocks(c, 0);
+	for (size_t i = 0; i < c->dirs.nr && r == 0; i += STEP_DIRS) {
+		check_progress(c, 2, i, c->dirs.nr);
+		read_inodes(c, i + 2 * STEP_DIRS);
+		read_blocks(c, i + STEP_DIRS);
+		r = check_step(c, i);
 	}
 	return r;
 }

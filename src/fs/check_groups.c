@@ -127,7 +127,10 @@ int check_groups_open(struct check *c)
 		return -ENOMEM;
 	for (uint32_t i = 0; (uint64_t)i * g->groups_per_gdt_block < g->nr_groups && r == 0; i++)
 		r = load_gdt_block(c, i);
-	for (uint32_t i = 0; i < g->nr_groups && r == 0; i++)
+	for (uint32_t i = 0; i < g->nr_groups && r == 0; i++) {
+		if (i % AHEAD_GROUPS == 0)
+			ahead_bitmaps(c, i, AHEAD_GROUPS);
 		r = check_mark(c, i);
+	}
 	return r;
 }

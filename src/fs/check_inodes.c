@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Pass 1: every inode of the tables, each by itself: its crc, its fields, what it maps, and which
+ * Pass 1: an inode by itself: its crc, its fields, what it maps, and which
  * blocks it claims.  Names are not looked at.  What needs free blocks to be mended waits in
  * check->remaps for pass 1b, when it is known which are free.
  *
@@ -17,9 +17,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define PREFETCH_BYTES (1u << 20)
-#define NS_MASK	       ((UINT64_C(1) << 30) - 1)
-#define NS_SECOND      UINT64_C(1000000000)
+#define NS_MASK	  ((UINT64_C(1) << 30) - 1)
+#define NS_SECOND UINT64_C(1000000000)
 
 /* A problem of this inode, without numbers. */
 static bool flaw(struct scan *s, enum fix fix, const char *code, const char *what)
@@ -369,7 +368,8 @@ static int check_type(struct scan *s)
 		return 0;
 	case DT_DIR:
 		check_dir_map(s);
-		map_prefetch(s->c, &s->map);
+		if (le64_get(s->d.special))
+			map_prefetch(s->c, &s->map, true);
 		return check_index_tree(s);
 	case DT_LNK:
 		return check_symlink(s);
@@ -465,8 +465,7 @@ static int check_used(struct scan *s)
 	return 0;
 }
 
-/* The inode's group gets notes with its first inode in use. */
-static int take_note(struct scan *s)
+int scan_note(struct scan *s)
 {
 	const struct geometry *g = &s->c->fs.geo;
 	struct check_group *cg = &s->c->groups[geo_group_of_ino(g, s->ino)];
@@ -497,7 +496,7 @@ static int take_note(struct scan *s)
 	return vec_push(&s->c->dirs, sizeof(dir), &dir);
 }
 
-static int check_inode(struct check *c, uint64_t ino, const struct disk_inode *d)
+int check_inode(struct check *c, uint64_t ino, const struct disk_inode *d)
 {
 	struct scan s = {.c = c, .ino = ino, .d = *d, .dup_from = c->dups.nr};
 	int r = 0;
@@ -513,88 +512,8 @@ static int check_inode(struct check *c, uint64_t ino, const struct disk_inode *d
 	if (r == 0 && s.changed)
 		r = inode_save(c, ino, &s.d);
 	if (r == 0 && le16_get(s.d.mode))
-		r = take_note(&s);
+		r = scan_note(&s);
 	map_finish(&s.map);
 	vec_free(&s.others);
 	return r;
-}
-
-static int check_table_block(struct check *c, uint64_t first_ino)
-{
-	const struct geometry *g = &c->fs.geo;
-	const struct disk_inode *d;
-	struct bufio_buffer *b;
-	int r = bufio_read(c->fs.bufio, geo_inode_block(g, first_ino), &b);
-
-	if (r < 0)
-		return r;
-	d = bufio_data(b);
-	for (uint32_t i = 0; i < g->inodes_per_block && r == 0; i++)
-		if (!is_all_zero(&d[i], sizeof(d[i])))
-			r = check_inode(c, first_ino + i, &d[i]);
-	bufio_release(b);
-	return r;
-}
-
-static int check_table(struct check *c, uint32_t group)
-{
-	const struct geometry *g = &c->fs.geo;
-	uint64_t first_ino = (uint64_t)group * g->inodes_per_group + 1;
-	uint32_t nr_blocks = c->groups[group].itable_mark / g->inodes_per_block;
-	uint32_t ahead = PREFETCH_BYTES / g->block_bytes;
-	int r = 0;
-
-	for (uint32_t i = 0; i < nr_blocks && r == 0; i++) {
-		if (i % ahead == 0)
-			bufio_prefetch(c->fs.bufio, geo_itable(g, group) + i,
-				       nr_blocks - i < 2 * ahead ? nr_blocks - i : 2 * ahead);
-		r = check_table_block(c, first_ino + (uint64_t)i * g->inodes_per_block);
-	}
-	return r;
-}
-
-static int make_root(struct check *c)
-{
-	struct scan s = {.c = c, .ino = INODE_ROOT};
-	le64 now = time_encode(fs_now());
-	int r = inode_load(c, INODE_ROOT, &s.d);
-
-	if (r < 0)
-		return r;
-	s.d = (struct disk_inode){
-		.generation = le32_make(le32_get(s.d.generation) + 1),
-		.mode = le16_make(S_IFDIR | 0755),
-		.nlink = le32_make(2),
-		.parent = le64_make(INODE_ROOT),
-		.atime = now,
-		.mtime = now,
-		.ctime = now,
-		.btime = now,
-	};
-	dir_make_empty(&s.d);
-	r = inode_save(c, INODE_ROOT, &s.d);
-	return r < 0 ? r : take_note(&s);
-}
-
-static int check_root(struct check *c)
-{
-	struct note *n = note_of(c, INODE_ROOT);
-
-	if (n && n->type == DT_DIR)
-		return 0;
-	if (problem(c, FIX_LOSSY, "root-bad", (struct at){.ino = INODE_ROOT},
-		    "there is no root directory; made anew"))
-		return make_root(c);
-	return 0;
-}
-
-int check_inodes(struct check *c)
-{
-	int r = claim_init(c);
-
-	for (uint32_t i = 0; i < c->fs.geo.nr_groups && r == 0; i++) {
-		check_progress(c, 1, i, c->fs.geo.nr_groups);
-		r = check_table(c, i);
-	}
-	return r < 0 ? r : check_root(c);
 }

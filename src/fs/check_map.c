@@ -134,14 +134,14 @@ static bool is_near(const struct extent *e, const struct extent *next)
 
 static void prefetch_run(struct check *c, uint64_t block, uint64_t end)
 {
-	uint64_t nr = end + NEAR - block, left = c->fs.geo.nr_blocks - block;
+	uint64_t nr = end - block, left = c->fs.geo.nr_blocks - block;
 
 	nr = nr < MOST_RUN ? nr : MOST_RUN;
 	/* only a hint: what is wrong with a block shows where it is read */
 	bufio_prefetch(c->fs.bufio, block, nr < left ? nr : left);
 }
 
-void map_prefetch(struct check *c, const struct map *m)
+void map_prefetch(struct check *c, const struct map *m, bool has_index)
 {
 	const struct extent *e = m->extents.items;
 	size_t nr = m->extents.nr, from = 0;
@@ -150,7 +150,7 @@ void map_prefetch(struct check *c, const struct map *m)
 		if (i + 1 < nr && is_near(&e[i], &e[i + 1]) &&
 		    behind(&e[i + 1]) - e[from].physical <= MOST_RUN)
 			continue;
-		prefetch_run(c, e[from].physical, behind(&e[i]));
+		prefetch_run(c, e[from].physical, behind(&e[i]) + (has_index ? NEAR : 0));
 		from = i + 1;
 	}
 }

@@ -10,7 +10,8 @@
  *	check_super.c	 pass 0: the superblock, and the writing of it at the end
  *	check_log.c	 before: the replay; pass 0: the log's first block
  *	check_groups.c	 pass 0: descriptors, itable_mark
- *	check_inodes.c	 pass 1: each inode by itself, and which blocks it claims
+ *	check_table.c	 pass 1: the tables of inodes
+ *	check_inodes.c	 ... each inode by itself, and which blocks it claims
  *	check_claims.c	 ... and the conflicts over them
  *	check_attrs.c	 its extended attributes
  *	check_remap.c	 pass 1b: mappings written anew, blocks claimed twice
@@ -23,6 +24,7 @@
  *	check_bitmaps.c	 pass 5: bitmaps and descriptors
  *	check_map.c	 what an inode maps; check_tree.c: trees, read and written
  *	check_blocks.c	 which blocks are claimed, and blocks and inodes on the disk
+ *	check_ahead.c	 reading ahead
  *	check_report.c	 a problem
  *
  * Decisions are made from what was found (the notes), repairs at once, so later passes see them.  What
@@ -122,6 +124,9 @@ struct check {
 	struct vec keys;   /* scratch of pass 2: uint64_t */
 	struct vec lost;   /* uint64_t: inodes for lost+found */
 	uint32_t alloc_group, alloc_index;
+	struct vec ahead;   /* check_ahead.c: what will be wanted, */
+	uint32_t ahead_nr;  /* ... in blocks, */
+	uint32_t ahead_max; /* ... at most a quarter of the cache */
 };
 
 /* What an inode maps, as far as it is valid. */
@@ -192,7 +197,7 @@ int tree_build(struct check *c, const struct vec *records, struct new_tree *tree
 /* check_map.c */
 int map_load(struct check *c, uint64_t ino, const struct disk_inode *d, struct map *ret);
 void map_finish(struct map *m);
-void map_prefetch(struct check *c, const struct map *m); /* of a directory, its index with it */
+void map_prefetch(struct check *c, const struct map *m, bool has_index); /* of a directory */
 bool map_is_dense(const struct map *m);
 uint64_t map_blocks(const struct map *m); /* of data */
 /* Forget what lies past the size. */
@@ -204,6 +209,14 @@ int map_store(struct check *c, uint64_t ino, const struct map *m, struct disk_in
 	      uint64_t *ret_nodes);
 unsigned data_bytes_of(const struct disk_inode *d); /* of the tail */
 void dir_make_empty(struct disk_inode *d);
+
+/* check_ahead.c: add what will be wanted, then go.  No block or inode of these is trusted. */
+void ahead_add(struct check *c, uint64_t block, uint64_t count);
+void ahead_go(struct check *c);
+void ahead_inode(struct check *c, const struct disk_inode *d); /* adds what pass 1 reads of it */
+void ahead_dir(struct check *c, const struct disk_inode *d);   /* ... pass 2 */
+#define AHEAD_GROUPS 64u
+void ahead_bitmaps(struct check *c, uint32_t group, uint32_t nr); /* of nr groups, and goes */
 
 /* The passes and their parts. */
 int check_super_open(struct check *c);
@@ -232,6 +245,12 @@ struct scan {
 };
 
 int scan_claim(struct scan *s);
+
+/* check_inodes.c */
+int check_inode(struct check *c, uint64_t ino, const struct disk_inode *d);
+int scan_note(
+	struct
+	scan *s); /* keep what later passes need; its group gets notes with its first inode in use */
 
 /* check_attrs.c: what it claims goes to claims; true in *ret_changed: d was changed. */
 int check_attrs(struct check *c, uint64_t ino, struct disk_inode *d, struct vec *claims);

@@ -98,6 +98,17 @@ static struct node node_child(const struct node *parent, const uint8_t *data, un
 	};
 }
 
+/* Of a branch: they will be read together. */
+static void read_children(struct check *c, const uint8_t *data)
+{
+	const struct disk_branch *e = (const struct disk_branch *)(data + sizeof(struct disk_node));
+	unsigned count = le16_get(((const struct disk_node *)data)->count);
+
+	for (unsigned i = 0; i < count && count > 1; i++)
+		ahead_add(c, le64_get(e[i].child), 1);
+	ahead_go(c);
+}
+
 /* Recursive, to the depth of TREE_MAX_LEVEL. */
 static int walk_node(struct tree_walk *w, struct node n)
 {
@@ -124,6 +135,7 @@ static int walk_node(struct tree_walk *w, struct node n)
 	} else {
 		unsigned count = le16_get(((const struct disk_node *)data)->count);
 
+		read_children(w->c, data);
 		for (unsigned i = 0; i < count && r >= 0; i++)
 			r = walk_node(w, node_child(&n, data, i));
 	}

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A check whose device fails: it ends, and what it did until then is no damage for the next one. */
+/*
+ * A check and its device.  One that fails: it ends, and what it did until then is no damage for the next one.  One that
+ * works: what adjoins is read together.
+ */
 #include "image.h"
 
 #include <errno.h>
@@ -106,11 +109,46 @@ START_TEST(lost_found_that_cannot_be_read_is_not_made_twice)
 }
 END_TEST
 
+/* Each has some blocks and an index. */
+static void make_dirs(unsigned nr)
+{
+	char name[128];
+
+	for (unsigned d = 0; d < nr; d++) {
+		uint64_t dir;
+
+		snprintf(name, sizeof(name), "d%u", d);
+		dir = image_make(&i, INODE_ROOT, name, S_IFDIR | 0700);
+		for (unsigned n = 0; n < 40; n++) {
+			snprintf(name, sizeof(name), "%064u", n);
+			fs_forget(i.fs, image_make(&i, dir, name, S_IFREG | 0600), 1);
+		}
+		fs_forget(i.fs, dir, 1);
+	}
+}
+
+START_TEST(directories_are_read_in_fewer_reads_than_there_are)
+{
+	const struct check_options o = {.mode = CHECK_REPORT};
+	struct check_result result;
+
+	image_init_mounted(&i, SIZE, 1024);
+	make_dirs(100);
+	image_unmount(&i);
+	image_count_from(&i, BUFIO_FAULT_READ);
+	ck_assert_int_eq(check_fs(i.engine, &o, &result), 0);
+	ck_assert_uint_eq(result.dirs, 101);
+	ck_assert_uint_lt(image_counted(&i), 100);
+	image_finish(&i);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = tcase_create("check_io");
 	TCase *const cases[] = {tc, NULL};
 
 	tcase_add_test(tc, lost_found_that_cannot_be_read_is_not_made_twice);
+	tcase_add_test(tc, directories_are_read_in_fewer_reads_than_there_are);
 	return image_run("check_io", cases);
 }
