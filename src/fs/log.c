@@ -218,13 +218,14 @@ static int choose_seq(struct fs *fs, uint64_t *ret_seq)
 	return 0;
 }
 
+/* A sixteenth of the cache: copies of two transactions, and a record as long as one, are beside the cache. */
 static size_t choose_max(const struct fs *fs)
 {
 	size_t buffers = fs->options.cache_bytes >> fs->geo.block_shift;
 	/* all of them whole fill less than half of an empty log */
 	size_t blocks = (size_t)fs->geo.log_blocks * 3 / 8;
 
-	buffers = buffers < FS_MIN_BUFFERS ? FS_MIN_BUFFERS / 4 : buffers / 4;
+	buffers = buffers / 16 < FS_MIN_BUFFERS / 4 ? FS_MIN_BUFFERS / 4 : buffers / 16;
 	return blocks < buffers ? blocks : buffers;
 }
 

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -370,6 +371,9 @@ int main(int argc, char **argv)
 			return code;
 		}
 	}
+	/* one thread frees what another has allocated: each would keep what it needed at most */
+	mallopt(M_ARENA_MAX, 1);
+	mallopt(M_MMAP_THRESHOLD, 128 << 10);
 	block_signals();
 	return mount_image(&m);
 }
