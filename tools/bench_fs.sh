@@ -203,8 +203,8 @@ group_tree() {
 group_scale() {
 	many=$((nr * 100))
 	case $system in
-	bufs) options="-f -N $((many * 2))" ;;
-	ext4) options="-F -N $((many * 2)) -E nodiscard" ;;
+	bufs) options="-f -N $((many + many / 4))" ;;
+	ext4) options="-F -N $((many + many / 4)) -E nodiscard" ;;
 	*) return 0 ;;
 	esac
 	# shellcheck disable=SC2086
