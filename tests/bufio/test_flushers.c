@@ -156,6 +156,28 @@ START_TEST(flush_is_sorted_and_merged)
 }
 END_TEST
 
+/* A completion comes from a thread of the engine, which has to be woken, and wakes the one that waits. */
+START_TEST(a_single_run_is_written_by_who_waits_for_it)
+{
+	struct dam_counts n;
+
+	for (unsigned i = 5; i < 8; i++)
+		tc_put(&t, i, i);
+	dam_reset(t.dam);
+	ck_assert_int_eq(bufio_write_range(t.client, 0, 16), 0);
+	dam_counts(t.dam, &n);
+	ck_assert_uint_eq(n.writes, 1);
+	ck_assert_uint_eq(n.write_bytes, 3 * BLOCK);
+	ck_assert_uint_eq(n.submits, 0);
+	tc_put(&t, 5, 1);
+	tc_put(&t, 7, 1);
+	ck_assert_int_eq(bufio_write_range(t.client, 0, 16), 0);
+	dam_counts(t.dam, &n);
+	ck_assert_uint_eq(n.writes, 3);
+	ck_assert_uint_eq(n.submits, 1);
+}
+END_TEST
+
 /* Also while the device is busy with all the runs that may be in flight. */
 START_TEST(runs_are_long_when_the_device_is_behind)
 {
@@ -294,6 +316,7 @@ int main(void)
 	tcase_add_test(tc, concurrent_flushers_share_flushes);
 	tcase_add_test(tc, flush_is_sorted_and_merged);
 	tcase_add_test(tc, runs_are_of_as_many_buffers_as_the_device_takes_at_once);
+	tcase_add_test(tc, a_single_run_is_written_by_who_waits_for_it);
 	tcase_add_test(tc, runs_are_long_when_the_device_is_behind);
 	tcase_add_test(tc, writes_are_submitted_together_when_the_device_is_behind);
 	tcase_add_test(tc, buffer_dirtied_while_it_is_written_is_written_again);
