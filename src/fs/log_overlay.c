@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A device as it would be after the replay of its log, which is not written: for read-only mounts
- * and checks.  The blocks of the log's records are kept, patched, in memory; a read takes them from
- * there.  Calls log_recover's scan and the engine below.
+ * and checks.  What the log's records have of each block is kept in memory, newest on top, and laid over what is
+ * read.  Only the pieces: a hostile record may name 60 times as many blocks as it is long, an honest one mostly a
+ * few 64ths of each.  Calls log_recover's scan and the engine below.
  */
 #include "log.h"
 #include "log_record.h"
@@ -15,8 +16,8 @@
 #define MIN_BLOCKS 64u
 
 struct patched {
-	uint64_t block;
-	uint8_t *data; /* NULL: an empty slot */
+	uint64_t block, mask;
+	uint8_t *pieces; /* those of mask, one behind the other; NULL: an empty slot */
 };
 
 struct overlay {
@@ -31,7 +32,7 @@ static struct patched *slot_of(struct patched *slots, size_t nr_slots, uint64_t 
 {
 	size_t i = (size_t)(block * UINT64_C(0x9e3779b97f4a7c15) >> 20) & (nr_slots - 1);
 
-	while (slots[i].data && slots[i].block != block)
+	while (slots[i].pieces && slots[i].block != block)
 		i = (i + 1) & (nr_slots - 1);
 	return &slots[i];
 }
@@ -44,7 +45,7 @@ static int grow(struct overlay *o)
 	if (!slots)
 		return -ENOMEM;
 	for (size_t i = 0; i < o->nr_slots; i++) {
-		if (o->slots[i].data)
+		if (o->slots[i].pieces)
 			*slot_of(slots, more, o->slots[i].block) = o->slots[i];
 	}
 	free(o->slots);
@@ -53,46 +54,69 @@ static int grow(struct overlay *o)
 	return 0;
 }
 
-/* The patched block, taken from below at first. */
-static int get(struct overlay *o, uint64_t block, uint8_t **ret_data)
+static size_t pieces_bytes(const struct overlay *o, uint64_t mask)
 {
-	struct patched *p;
-	uint8_t *data;
-	int r;
+	return (size_t)__builtin_popcountll(mask) * record_piece_bytes(&o->geo);
+}
 
-	if (2 * (o->nr + 1) > o->nr_slots) {
-		r = grow(o);
-		if (r < 0)
-			return r;
+/* Piece i of those of mask. */
+static uint8_t *piece_at(const struct overlay *o, uint8_t *pieces, uint64_t mask, unsigned i)
+{
+	return pieces + pieces_bytes(o, mask & ((UINT64_C(1) << i) - 1));
+}
+
+/* The pieces of from, which are those of mask, to their places in to, which has those of all. */
+static void copy_pieces(const struct overlay *o, uint64_t mask, const uint8_t *from, uint64_t all,
+			uint8_t *to)
+{
+	size_t piece = record_piece_bytes(&o->geo);
+
+	for (; mask; mask &= mask - 1) {
+		memcpy(piece_at(o, to, all, (unsigned)__builtin_ctzll(mask)), from, piece);
+		from += piece;
 	}
-	p = slot_of(o->slots, o->nr_slots, block);
-	if (!p->data) {
-		data = malloc(o->geo.block_bytes);
-		if (!data)
-			return -ENOMEM;
-		r = super_transfer(o->below, BUFIO_OP_READ, block << o->geo.block_shift, data,
-				   o->geo.block_bytes);
-		if (r < 0) {
-			free(data);
-			return r;
-		}
-		*p = (struct patched){block, data};
-		o->nr++;
-	}
-	*ret_data = p->data;
-	return 0;
 }
 
 static int patch_block(void *context, uint64_t block, uint64_t mask, const uint8_t *pieces)
 {
 	struct overlay *o = context;
-	uint8_t *data;
-	int r;
+	struct patched *p;
+	uint64_t all;
+	uint8_t *both;
+	int r = 2 * (o->nr + 1) > o->nr_slots ? grow(o) : 0;
 
-	r = get(o, block, &data);
-	if (r == 0)
-		record_patch(&o->geo, mask, pieces, data);
-	return r;
+	if (r < 0)
+		return r;
+	p = slot_of(o->slots, o->nr_slots, block);
+	all = p->pieces ? p->mask | mask : mask;
+	both = malloc(pieces_bytes(o, all));
+	if (!both)
+		return -ENOMEM;
+	if (p->pieces)
+		copy_pieces(o, p->mask, p->pieces, all, both);
+	else
+		o->nr++;
+	copy_pieces(o, mask, pieces, all, both);
+	free(p->pieces);
+	*p = (struct patched){block, all, both};
+	return 0;
+}
+
+/* Lay the pieces of p over data, which is what the block has from from on. */
+static void lay_pieces(const struct overlay *o, const struct patched *p, size_t from, uint8_t *data,
+		       size_t size)
+{
+	size_t piece = record_piece_bytes(&o->geo);
+	const uint8_t *at = p->pieces;
+
+	for (uint64_t mask = p->mask; mask; mask &= mask - 1, at += piece) {
+		size_t begin = (unsigned)__builtin_ctzll(mask) * piece, end = begin + piece;
+		size_t first = begin < from ? from : begin;
+		size_t last = end < from + size ? end : from + size;
+
+		if (first < last)
+			memcpy(data + (first - from), at + (first - begin), last - first);
+	}
 }
 
 /* Lay what is patched over what was read from offset on. */
@@ -105,8 +129,8 @@ static void lay_part(const struct overlay *o, uint64_t offset, uint8_t *data, si
 		const struct patched *p = slot_of(o->slots, o->nr_slots, offset >> g->block_shift);
 
 		n = n < size ? n : size;
-		if (p->data)
-			memcpy(data, p->data + from, n);
+		if (p->pieces)
+			lay_pieces(o, p, from, data, n);
 		offset += n;
 		data += n;
 		size -= n;
@@ -150,7 +174,7 @@ static void overlay_destroy(struct bufio_engine *e)
 	struct overlay *o = (struct overlay *)e;
 
 	for (size_t i = 0; i < o->nr_slots; i++)
-		free(o->slots[i].data);
+		free(o->slots[i].pieces);
 	free(o->slots);
 	free(o);
 }
