@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The thread behind a client: writes when too much is dirty, what is dirty for too long, and
- * trims memory to cache_bytes.  It sleeps without a timeout while nothing is dirty.
+ * The thread behind a client: writes when too much is dirty, what is dirty for too long, takes over what writes behind
+ * could not write, and trims memory to cache_bytes.  It sleeps without a timeout while nothing is dirty.
  */
 #include "client.h"
 #include <time.h>
@@ -72,21 +72,26 @@ static void count_round(struct bufio_client *c, int r)
 	atomic_fetch_add(&c->rounds_failed, 1);
 }
 
-/* One round, and another one while too much is dirty and can be written. */
+/*
+ * One round, and another one while there is too much that can be written.  What writes behind could not write needs
+ * room, so all is written.
+ */
 static int work(struct bufio_client *c, bool all)
 {
 	uint64_t before;
-	int r;
+	int r, r_behind;
 
 	do {
+		r_behind = behind_take_over(c);
 		before = atomic_load(&c->stats.written_blocks);
-		r = write_some(c, all);
+		r = write_some(c, all || r_behind);
 		all = false;
 		trim(c);
 		count_round(c, r);
 		wait_free_wake(c);
-	} while (!r && is_dirty_enough(c) && atomic_load(&c->stats.written_blocks) != before);
-	return r;
+	} while (!r && (is_dirty_enough(c) || r_behind) &&
+		 atomic_load(&c->stats.written_blocks) != before);
+	return r ? r : r_behind;
 }
 
 static struct timespec deadline_in(unsigned ms)

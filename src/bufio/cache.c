@@ -367,6 +367,21 @@ struct bufio_buffer *cache_insert(struct bufio_buffer *b, uint64_t block, uint64
 	return other;
 }
 
+/*
+ * The same for a block that a fence of the caller's keeps all others from entering; held, and nobody else sees it
+ * before the call returns.
+ */
+void cache_insert_behind(struct bufio_buffer *b, uint64_t block)
+{
+	struct shard *shard = shard_of(b->client, block);
+
+	pthread_mutex_lock(&shard->lock);
+	chain_begin_locked(shard);
+	link_locked(b, block, 0, CACHE_HOLD);
+	chain_end_locked(shard);
+	pthread_mutex_unlock(&shard->lock);
+}
+
 /* Some that may leave: clean, not held, and not hit since the hand last passed. */
 static unsigned find_leavers_locked(struct bufio_client *c, struct bufio_buffer **list,
 				    unsigned most, uint64_t *steps)

@@ -77,6 +77,7 @@ static void init_locks(struct bufio_client *c)
 	pthread_mutex_init(&c->holders_lock, NULL);
 	pthread_mutex_init(&c->written_lock, NULL);
 	pthread_mutex_init(&c->pool_lock, NULL);
+	pthread_mutex_init(&c->behind_lock, NULL);
 	pthread_mutex_init(&c->fence_lock, NULL);
 	pthread_cond_init(&c->fence_wake, NULL);
 	pthread_mutex_init(&c->move_lock, NULL);

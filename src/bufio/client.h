@@ -4,8 +4,8 @@
 
 /*
  * What the parts of the cache share.  Calls go down only:
- *	client, read, move, forget, bytes -> extent, prefetch -> background -> writeback ->
- *	write_run -> flush -> alloc -> cache -> pool, fence, hold -> stats, wait
+ *	client, read, move, forget, bytes -> extent, prefetch, write_behind -> background ->
+ *	writeback, behind -> write_run -> flush -> alloc -> cache -> pool, fence, hold -> stats, wait
  */
 #include <assert.h>
 #include <bufio.h>
@@ -103,7 +103,31 @@ struct client_stats {
 /* A range of blocks that a write past the buffers is replacing: nobody may read it in. */
 struct fence {
 	struct fence *next; /* fence_lock */
+	uint64_t number;    /* fence_lock */
 	uint64_t block, nr;
+	bool is_behind; /* set before it stands: of a struct behind */
+	int error;	/* fence_lock; of that: it failed, and the data waits to be taken over */
+};
+
+/* Blocks on their way from the caller's memory, whose call has returned: behind.c. */
+struct behind_run {
+	struct bufio_io io;
+	struct iovec iov;
+	struct behind *behind;
+	struct behind_run *next; /* of all; of those that failed: fence_lock */
+	uint64_t block, nr, since_ns;
+	int result;
+};
+
+struct behind {
+	struct fence fence;
+	struct bufio_client *client;
+	const char *data;
+	struct behind_run *runs;   /* until they are submitted */
+	struct behind_run *failed; /* fence_lock; behind_lock when all have ended */
+	_Atomic unsigned nr_pending;
+	void (*done)(void *context);
+	void *context;
 };
 
 /* A release_move that has its target. */
@@ -166,9 +190,13 @@ struct bufio_client {
 	pthread_mutex_t written_lock __attribute__((aligned(CACHE_LINE)));
 	uint64_t evicted_written, evicted_flushing; /* W cannot be written again */
 
+	pthread_mutex_t behind_lock; /* held while failed writes behind end; before all others */
 	pthread_mutex_t fence_lock;
 	pthread_cond_t fence_wake;
-	struct fence *fences;	    /* fence_lock */
+	struct fence *fences; /* fence_lock */
+	uint64_t last_fence;  /* fence_lock; its number */
+	uint64_t
+		nr_refused; /* fence_lock; times that a failed write behind could not be taken over */
 	_Atomic unsigned nr_fences; /* A */
 
 	pthread_mutex_t move_lock; /* a leaf */
@@ -265,7 +293,14 @@ void stats_trace(struct bufio_client *c, enum bufio_trace_kind kind, uint64_t bl
 void fence_begin(struct bufio_client *c, struct fence *f);
 void fence_end(struct bufio_client *c, struct fence *f);
 bool fence_covers(struct bufio_client *c, uint64_t block);
-void fence_wait(struct bufio_client *c, uint64_t block);
+int fence_wait(struct bufio_client *c, uint64_t block);
+int fence_wait_behind(struct bufio_client *c, uint64_t first, uint64_t end);
+int fence_begin_behind(struct bufio_client *c, struct fence *f);
+
+/* behind.c: writes behind that failed. */
+void behind_destroy(struct behind *x);
+int behind_take_over(struct bufio_client *c);
+uint64_t behind_abandon(struct bufio_client *c);
 
 /* pool.c: memory and free descriptors. */
 int pool_create(struct bufio_client *c);
@@ -289,6 +324,7 @@ bool cache_is_absent(struct bufio_client *c, uint64_t block);
 enum cache_hold { CACHE_HOLD, CACHE_NO_HOLD };
 struct bufio_buffer *cache_insert(struct bufio_buffer *b, uint64_t block, uint64_t state,
 				  enum cache_hold hold);
+void cache_insert_behind(struct bufio_buffer *b, uint64_t block);
 struct bufio_buffer *cache_evict(struct bufio_client *c);
 bool cache_drop(struct bufio_buffer *b, uint64_t block, uint64_t allowed);
 struct leaver {

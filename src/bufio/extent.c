@@ -3,7 +3,7 @@
  * Transfers of many blocks past the buffers, coherent with what is cached.
  *
  * 1. A block that is not in the index is on the device, since a buffer leaves the index only
- *    clean.  So a read copies what is cached and gets the rest from the device.
+ *    clean, when the writes behind (write_behind.c) that came before have been waited for.  So a read copies what is cached and gets the rest from the device.
  * 2. A write goes into the buffers of what is cached, and to the device for the rest.  A fence
  *    stands meanwhile, so that nobody reads a block in as it was before.
  * 3. A piece is some adjoining blocks in one transfer, right from or to the caller's memory if
@@ -468,6 +468,11 @@ static int run(struct extent *x, const struct iovec *end, void (*done)(void *con
 
 	if (!x)
 		return -ENOMEM;
+	r = fence_wait_behind(x->client, x->block, x->block + x->nr);
+	if (r) {
+		free(x);
+		return r;
+	}
 	x->end = end;
 	x->done = done ? done : waiter_done;
 	x->context = done ? context : &w;

@@ -112,9 +112,13 @@ static void visit_discard(struct bufio_buffer *b, uint64_t block, void *context)
 int bufio_discard_buffers(struct bufio_client *c, uint64_t block, uint64_t nr)
 {
 	struct batch batch = {.client = c, .allowed = ST_DIRTY};
+	int r;
 
 	if (is_range_bad(c, block, nr))
 		return -ERANGE;
+	r = fence_wait_behind(c, block, block + nr);
+	if (r)
+		return r;
 	each_cached(c, block, nr, visit_discard, &batch);
 	batch_discard(&batch);
 	return batch.nr_kept ? -EBUSY : 0;
@@ -167,7 +171,7 @@ static void visit_abandon(struct bufio_buffer *b, uint64_t block, void *context)
 
 uint64_t bufio_abandon(struct bufio_client *c)
 {
-	uint64_t nr_lost = 0;
+	uint64_t nr_lost = behind_abandon(c);
 
 	each_cached(c, 0, UINT64_MAX, visit_abandon, &nr_lost);
 	pthread_mutex_lock(&c->flush_lock);

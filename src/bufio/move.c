@@ -129,7 +129,9 @@ static int convert(struct bufio_buffer *b, uint64_t block, uint64_t new_block,
 		return -EAGAIN;
 	memset(b->data, 0, c->options.block_bytes);
 	do {
-		fence_wait(c, new_block);
+		/* b is nowhere else any more, so this waits on, whatever a write behind ran into */
+		while (fence_wait(c, new_block))
+			;
 		target = cache_find(c, new_block);
 		if (!target)
 			target = cache_insert(b, new_block, ST_NEW, CACHE_HOLD);

@@ -101,8 +101,9 @@ static int enter(struct bufio_client *c, uint64_t block, uint64_t state, enum al
 		*ret = cache_find(c, block);
 		if (*ret)
 			return 1;
-		fence_wait(c, block);
-		r = alloc_buffer(c, wait, &b);
+		r = fence_wait(c, block);
+		if (!r)
+			r = alloc_buffer(c, wait, &b);
 		if (r)
 			return r;
 		if (state == ST_NEW)

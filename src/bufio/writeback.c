@@ -9,6 +9,8 @@
  * 3. A pass covers what was dirty or in flight when it collected it.  The client has one job of
  *    its own, so that a flush needs no memory; a pass that is too large for it and finds no memory
  *    goes in pieces, each of which visits other descriptors, so it still ends.
+ * 4. Writes behind that were under way have ended before it collects, or their data is in buffers, which it
+ *    collects.
  */
 #include "write_run.h"
 #include "write_sort.h"
@@ -239,10 +241,13 @@ static void job_put(struct bufio_client *c, struct write_job *job)
 
 int writeback_scope(struct bufio_client *c, const struct write_scope *scope)
 {
-	struct write_job *job = job_get(c);
+	struct write_job *job;
 	uint32_t word = 0;
 	int r = 0, r1;
 
+	if (scope->wait != WRITE_WAIT_NOT)
+		r = fence_wait_behind(c, scope->first, scope->end);
+	job = job_get(c);
 	while (word < c->nr_words) {
 		word = collect(c, scope, word, job);
 		r1 = write_piece(c, scope, job);

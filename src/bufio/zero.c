@@ -60,6 +60,9 @@ int bufio_issue_zeroout(struct bufio_client *c, uint64_t block, uint64_t nr)
 		return -ERANGE;
 	if (!nr)
 		return 0;
+	r = fence_wait_behind(c, block, block + nr);
+	if (r)
+		return r;
 	fence_begin(c, &fence);
 	each_cached(c, block, nr, visit_zero, c);
 	r = c->engine->ops->zero(c->engine, block << c->block_shift, nr << c->block_shift);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Extents: transfers past the buffers, waited for and not, against the same oracle. */
+/* Extents: transfers past the buffers, waited for, not waited for, and behind, against the same oracle. */
 #include <stdlib.h>
 #include "program.h"
 
@@ -110,6 +110,7 @@ void extent_write(struct thread *t, const struct instruction *i)
 	char *data;
 	struct iovec iov;
 	uint64_t stamp;
+	bool is_behind = i->slot / 2 % 2;
 	int r;
 
 	if (step_is_faulty(run))
@@ -120,7 +121,8 @@ void extent_write(struct thread *t, const struct instruction *i)
 	stamp = atomic_fetch_add(&run->last_stamp, nr);
 	for (unsigned k = 0; k < nr; k++)
 		content_fill(run, data + k * run->p->block_bytes, stamp + k + 1, i->block + k);
-	r = transfer_extent(run, i, nr, &iov, true);
+	r = is_behind ? bufio_write_behind(run->client, i->block, nr, data, free, data)
+		      : transfer_extent(run, i, nr, &iov, true);
 	step_expect(run, r, "write extent");
 	for (unsigned k = 0; !r && k < nr; k++) {
 		run->cells[i->block + k].stamp = stamp + k + 1;
@@ -129,5 +131,6 @@ void extent_write(struct thread *t, const struct instruction *i)
 	if (r)
 		mend_extent(run, i, nr);
 	unlock_extent(run, i, nr);
-	free(data);
+	if (r || !is_behind)
+		free(data);
 }

@@ -321,6 +321,25 @@ int bufio_write_extent(struct bufio_client *c, uint64_t block, uint64_t nr, cons
 		       unsigned nr_iov, void (*done)(void *context, int result), void *context);
 
 /*
+ * Write nr adjoining blocks from the caller's memory, past the buffers, and return before the device has them.  From the
+ * return on they are the blocks' contents for everybody, as if they were dirty buffers: who reads or writes them
+ * waits until they are on the device, and the calls that write dirty buffers wait for them.  If the
+ * write fails nothing is lost: the data becomes dirty buffers.  Until there is room for these, a flush, and whatever
+ * wants one of the blocks, returns the error; bufio_abandon() throws the data away.
+ * If a flush of the device fails, the data may be lost, see bufio_write_dirty_buffers().
+ *
+ * data, aligned to the engine's memory_align, must not change until done is called, once, from any thread, also from
+ * within the call; it must not wait, and of this library it may call bufio_release(), bufio_mark_dirty() and the getters.
+ * What is cached is written into its buffer; the call waits for writes of it, and for a write behind of one of the
+ * blocks that is under way.
+ *
+ * Returns 0; without calling done -EINVAL, -ERANGE, -ENOMEM (part of the data may be in buffers) or the error of such
+ * a write behind.  dm-bufio has none.
+ */
+int bufio_write_behind(struct bufio_client *c, uint64_t block, uint64_t nr, const void *data,
+		       void (*done)(void *context), void *context);
+
+/*
  * Tell the device that blocks are unused: their contents become undefined.  Cached buffers are
  * thrown away first, see bufio_discard_buffers().  Blocks.
  * Returns 0, -EBUSY (one is held or pinned; the device was not told), -ERANGE, -EOPNOTSUPP or
