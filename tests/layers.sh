@@ -44,11 +44,11 @@ log='log log_checkpoint log_commit log_live log_overlay log_record log_recover'
 low="meta super $log held group txn balloc bitmap group crc btree ialloc"
 # shellcheck disable=SC2086
 {
-	below namei.h $low bmap inode inode_disk extents dir dir_block dir_index dir_space file_data read write truncate symlink
-	below dir.h $low bmap inode extents file_data read write truncate
+	below namei.h $low bmap inode inode_disk extents dir dir_block dir_index dir_space file_behind file_data read write truncate symlink
+	below dir.h $low bmap inode extents file_behind file_data read write truncate
 	below file.h $low bmap inode_disk extents
 	below xattr.h $low bmap inode inode_disk extents dir dir_block dir_index dir_space xattr_record
-	below acl.h $low bmap inode inode_disk extents dir file_data read write truncate xattr_store xattr_value xattr_free
+	below acl.h $low bmap inode inode_disk extents dir file_behind file_data read write truncate xattr_store xattr_value xattr_free
 	below bmap.h $low
 	below inode.h $low
 	below ialloc.h meta super $log held txn balloc bitmap crc btree

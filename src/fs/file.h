@@ -39,6 +39,24 @@ struct data_range {
  */
 int data_write(struct txn *t, struct inode *inode, uint64_t block, const struct data_range *range);
 
+/* The block of the file was written in place: fs_fsync() has to see to it. */
+void data_note_in_place(struct inode *inode, uint64_t logical);
+
+/* Whole blocks that adjoin in the file and on the device, in lent memory: file_behind.c. */
+struct data_lent {
+	uint64_t logical, nr;
+	const uint8_t *src;
+	bool fresh;
+	struct fs_loan *loan;
+};
+
+/*
+ * Write those at the beginning of the run that can go to the device past the cache, as data_write() would.  Returns how
+ * many: 0 if they are not worth a transfer; or error.
+ */
+int data_write_behind(struct txn *t, struct inode *inode, uint64_t block,
+		      const struct data_lent *run);
+
 /* Zero bytes of the file that are in one block, if that is mapped, written and they are not zero.  Not inline ones. */
 int file_zero_part(struct txn *t, struct inode *inode, uint64_t from, unsigned bytes);
 

@@ -21,7 +21,7 @@ static bool goes_with_txn(struct txn *t, const struct inode *inode, struct bufio
 	       meta_joined(b) == t->seq || log_is_live(fs->log, bufio_block(b));
 }
 
-static void note_in_place(struct inode *inode, uint64_t logical)
+void data_note_in_place(struct inode *inode, uint64_t logical)
 {
 	if (inode->dirty_from >= inode->dirty_to) {
 		inode->dirty_from = logical;
@@ -38,7 +38,7 @@ static int account(struct txn *t, struct inode *inode, struct bufio_buffer *b,
 		   const struct data_range *range)
 {
 	if (!goes_with_txn(t, inode, b, range)) {
-		note_in_place(inode, range->logical);
+		data_note_in_place(inode, range->logical);
 		return 0;
 	}
 	inode->data_seq = inode->meta_seq = t->seq;

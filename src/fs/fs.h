@@ -232,6 +232,28 @@ ssize_t fs_read_start(struct fs *fs, struct fs_reading *reading);
 ssize_t fs_write(struct fs *fs, uint64_t ino, uint64_t offset, const void *data, size_t size);
 
 /*
+ * The same with data that is lent: it may be read still when the call has returned, so that much of it goes to the device
+ * without a copy.  A loan has users, at first its owner alone; the last one calls ended, perhaps a thread that
+ * completes I/O: it must not wait.
+ */
+struct fs_loan {
+	_Atomic unsigned nr_users; /* 1 at the start */
+	void (*ended)(struct fs_loan *loan);
+};
+
+struct fs_lent {
+	uint64_t ino, offset;
+	const void *data; /* aligned as the device wants it, else it is copied */
+	size_t size;
+	struct fs_loan *loan;
+};
+
+ssize_t fs_write_lent(struct fs *fs, const struct fs_lent *lent);
+
+/* A user, as the owner, does not need the data any more. */
+void fs_loan_end(struct fs_loan *loan);
+
+/*
  * Give the bytes [offset, offset + len) their blocks, or take them away.  mode is fallocate(2)'s: 0 or FALLOC_FL_KEEP_SIZE
  * preallocates; FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE; FALLOC_FL_ZERO_RANGE with or without
  * FALLOC_FL_KEEP_SIZE.  Else -EOPNOTSUPP.

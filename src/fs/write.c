@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Writing a file.  Contents go into the cache, where write-back joins them with their
- * neighbours; blocks are taken as they are written, as many at once as the call fills.
- * Calls truncate, file_data, bmap, inode.
+ * neighbours, or, much of them in memory that is lent, past it; blocks are taken as they are written, as many at once as the call fills.
+ * Calls truncate, file_behind, file_data, bmap, inode.
  *
  * A call is made of one or more transactions: each one makes as many changes to the map as blocks
  * were reserved for.  Without room to reserve any, what has its blocks already can still be
@@ -20,6 +20,7 @@ struct write {
 	struct txn t;
 	struct inode *inode;
 	const uint8_t *data;
+	struct fs_loan *loan; /* of data, or NULL */
 	uint64_t offset;
 	size_t size, done;
 	unsigned changes; /* to the map that this transaction has room for */
@@ -41,27 +42,62 @@ static int use_changes(struct write *w, unsigned nr)
 	return 0;
 }
 
+/* The i-th block of m, or as much of it as is written.  1 or error. */
+static int write_block(struct write *w, const struct mapping *m, uint64_t i, bool fresh)
+{
+	const struct geometry *g = &w->inode->fs->geo;
+	struct data_range range = {
+		.logical = m->logical + i,
+		.from = write_position(w) & (g->block_bytes - 1),
+		.src = w->data + w->done,
+		.fresh = fresh,
+	};
+	int r;
+
+	range.bytes = g->block_bytes - range.from;
+	if (range.bytes > w->size - w->done)
+		range.bytes = (unsigned)(w->size - w->done);
+	r = data_write(&w->t, w->inode, m->physical + i, &range);
+	if (r < 0)
+		return r;
+	w->done += range.bytes;
+	return 1;
+}
+
+/* Whole blocks of m from the i-th on, past the cache, if the data is lent.  Returns how many. */
+static int write_behind(struct write *w, const struct mapping *m, uint64_t i, bool fresh)
+{
+	const struct geometry *g = &w->inode->fs->geo;
+	struct data_lent run = {
+		.logical = m->logical + i,
+		.nr = (w->size - w->done) >> g->block_shift,
+		.src = w->data + w->done,
+		.fresh = fresh,
+		.loan = w->loan,
+	};
+	int r;
+
+	if (!w->loan || write_position(w) & (g->block_bytes - 1))
+		return 0;
+	if (run.nr > m->count - i)
+		run.nr = m->count - i;
+	r = data_write_behind(&w->t, w->inode, m->physical + i, &run);
+	if (r > 0)
+		w->done += (size_t)r << g->block_shift;
+	return r;
+}
+
 /* Write to the blocks of m, which begins in the block of the position. */
 static int write_run(struct write *w, const struct mapping *m, bool fresh)
 {
-	const struct geometry *g = &w->inode->fs->geo;
 	int r;
 
-	for (uint64_t i = 0; i < m->count && w->done < w->size; i++) {
-		struct data_range range = {
-			.logical = m->logical + i,
-			.from = write_position(w) & (g->block_bytes - 1),
-			.src = w->data + w->done,
-			.fresh = fresh,
-		};
-
-		range.bytes = g->block_bytes - range.from;
-		if (range.bytes > w->size - w->done)
-			range.bytes = (unsigned)(w->size - w->done);
-		r = data_write(&w->t, w->inode, m->physical + i, &range);
+	for (uint64_t i = 0; i < m->count && w->done < w->size; i += (unsigned)r) {
+		r = write_behind(w, m, i, fresh);
+		if (r == 0)
+			r = write_block(w, m, i, fresh);
 		if (r < 0)
 			return r;
-		w->done += range.bytes;
 	}
 	return 0;
 }
@@ -256,14 +292,14 @@ static ssize_t file_write(struct write *w)
 	return r == 0 || (r == -ENOSPC && w->done) ? (ssize_t)w->done : r;
 }
 
-ssize_t fs_write(struct fs *fs, uint64_t ino, uint64_t offset, const void *data, size_t size)
+ssize_t fs_write_lent(struct fs *fs, const struct fs_lent *lent)
 {
-	struct write w = {.data = data, .offset = offset};
+	struct write w = {.data = lent->data, .loan = lent->loan, .offset = lent->offset};
 	ssize_t n;
 	int r;
 
-	w.size = size < SSIZE_MAX ? size : SSIZE_MAX;
-	r = inode_get(fs, ino, &w.inode);
+	w.size = lent->size < SSIZE_MAX ? lent->size : SSIZE_MAX;
+	r = inode_get(fs, lent->ino, &w.inode);
 	if (r < 0)
 		return r;
 	n = file_write(&w);
@@ -273,4 +309,11 @@ ssize_t fs_write(struct fs *fs, uint64_t ino, uint64_t offset, const void *data,
 	}
 	inode_put(w.inode);
 	return n;
+}
+
+ssize_t fs_write(struct fs *fs, uint64_t ino, uint64_t offset, const void *data, size_t size)
+{
+	struct fs_lent lent = {.ino = ino, .offset = offset, .data = data, .size = size};
+
+	return fs_write_lent(fs, &lent);
 }

@@ -160,6 +160,54 @@ START_TEST(overwrite_then_fsync_through_another_name)
 }
 END_TEST
 
+/* So much that it goes past the cache, in a file so large that looking at it after each step does not bring it there. */
+START_TEST(large_overwrites_in_place_then_fdatasync)
+{
+	begin();
+	make_file("/A/large");
+	write_file("/A/large", 0, 100000, 'l');
+	world_fsync(&w, "/A/large", false);
+	write_file("/A/large", 40960, 20480, 'm');
+	world_fsync(&w, "/A/large", true);
+	write_file("/A/large", 0, 51200, 'n');
+	world_fsync(&w, "/B/bar", true);
+	world_fsync(&w, "/A/large", true);
+	finish();
+}
+END_TEST
+
+/* Its blocks are in the log, and not in the cache any more: a replay would bring the older contents back. */
+START_TEST(large_overwrite_of_what_the_log_has_an_image_of)
+{
+	begin();
+	make_file("/A/large");
+	write_file("/A/large", 0, 16384, 'l');
+	world_fsync(&w, "/A/large", false);
+	ck_assert_int_eq(bufio_write_unpinned(w.fs->bufio, 0, w.fs->geo.nr_blocks), 0);
+	bufio_forget_range(w.fs->bufio, 0, w.fs->geo.nr_blocks);
+	write_file("/A/large", 0, 16384, 'm');
+	world_fsync(&w, "/A/large", true);
+	finish();
+}
+END_TEST
+
+START_TEST(blocks_of_a_removed_large_file_hold_another_one)
+{
+	begin();
+	for (unsigned k = 0; k < 3; k++) {
+		make_file("/A/large");
+		write_file("/A/large", 0, 500 << 10, (char)('k' + k));
+		world_fsync(&w, "/A/large", false);
+		step(do_unlink(w.fs, "/A/large"));
+		world_fsync(&w, "/A", false);
+	}
+	make_file("/B/other");
+	write_file("/B/other", 0, 700 << 10, 'o');
+	world_fsync(&w, "/B/other", false);
+	finish();
+}
+END_TEST
+
 /* ext4's auto_da_alloc: without any sync it is the old file or all of the new one.  _i: data in the record, before it */
 START_TEST(rename_over_without_fsync_is_the_old_or_the_new_file)
 {
@@ -368,6 +416,9 @@ int main(void)
 	tcase_add_test(tc, cut_and_lengthened_shows_no_old_bytes);
 	tcase_add_test(tc, append_then_fdatasync_keeps_the_size);
 	tcase_add_test(tc, overwrite_then_fsync_through_another_name);
+	tcase_add_test(tc, large_overwrites_in_place_then_fdatasync);
+	tcase_add_test(tc, large_overwrite_of_what_the_log_has_an_image_of);
+	tcase_add_test(tc, blocks_of_a_removed_large_file_hold_another_one);
 	tcase_add_loop_test(tc, rename_over_without_fsync_is_the_old_or_the_new_file, 0, 2);
 	tcase_add_loop_test(tc, cut_and_written_anew_is_the_old_or_the_new_file, 0, 16);
 	tcase_add_loop_test(

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "image.h"
+#include "lend.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -166,7 +167,7 @@ void image_unlink(struct image *i, uint64_t dir, const char *name)
 
 void image_write(struct image *i, uint64_t ino, uint64_t offset, const void *data, size_t size)
 {
-	ck_assert_int_eq(fs_write(i->fs, ino, offset, data, size), (ssize_t)size);
+	ck_assert_int_eq(lend_write(i->fs, ino, offset, data, size), (ssize_t)size);
 }
 
 struct fs_attr image_attr(struct image *i, uint64_t ino)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "model.h"
+#include "lend.h"
 
 #include <check.h>
 #include <errno.h>
@@ -310,7 +311,7 @@ static void step_write(struct model *m, uint64_t *seed)
 
 	for (unsigned i = 0; i < size; i++)
 		data[i] = (uint8_t)(image_random(seed) | 1);
-	ck_assert_int_eq(fs_write(m->fs, n->ino, offset, data, size), r < 0 ? r : (int)size);
+	ck_assert_int_eq(lend_write(m->fs, n->ino, offset, data, size), r < 0 ? r : (int)size);
 	if (r < 0)
 		return;
 	memcpy(n->data + offset, data, size);
