@@ -14,6 +14,7 @@
 #include "fuse_raw.h"
 #include "fuse_read.h"
 #include "fuse_space.h"
+#include "fuse_write.h"
 #include "fuse_xattr.h"
 
 #include <dirent.h>
@@ -228,19 +229,6 @@ static void op_rename(fuse_req_t req, fuse_ino_t old_dir, const char *old_name, 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	fuse_reply_err(req, ENOSYS);
-}
-
-static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
-		     struct fuse_file_info *fi)
-{
-	ssize_t n = raw_kills_privs() ? privs_kill(req, ino) : 0;
-
-	if (n == 0)
-		n = fs_write(fs_of(req), ino, (uint64_t)offset, data, size);
-	if (n < 0)
-		reply(req, (int)n);
-	else
-		fuse_reply_write(req, (size_t)n);
 }
 
 static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)

@@ -8,6 +8,7 @@
 
 #include "fuse_raw.h"
 #include "fuse_read.h"
+#include "fuse_write.h"
 #include "lead.h"
 #include "spin.h"
 
@@ -27,6 +28,7 @@
 struct loop {
 	struct fuse_session *se;
 	struct front *front;
+	struct request_memory *memory;
 	pthread_rwlock_t gate; /* shared: a request runs; exclusive: the end of front->fs */
 	int result;	       /* of fs_unmount(); gate */
 	const char *mountpoint;
@@ -52,7 +54,8 @@ static ssize_t hook_writev(int fd, struct iovec *iov, int count, void *userdata)
 
 static ssize_t hook_read(int fd, void *data, size_t size, void *userdata)
 {
-	return read(fd, data, size);
+	/* libfuse asks for as much as any mount may receive; the kernel sends no more than INIT said */
+	return read(fd, data, size < REQUEST_BYTES ? size : REQUEST_BYTES);
 }
 
 int session_hook(struct fuse_session *se)
@@ -129,36 +132,55 @@ static void spin(struct loop *l, struct spin *s)
 	atomic_flag_clear(&l->spins);
 }
 
+/* Take the lead, with memory to receive in. */
+static void *take_lead(struct loop *l)
+{
+	void *memory;
+
+	lead_take(&l->lead);
+	while (!(memory = request_memory_get(l->memory))) {
+		lead_give();
+		request_memory_wait(l->memory);
+		lead_take(&l->lead);
+	}
+	return memory;
+}
+
+static void serve(struct loop *l, const struct fuse_buf *buf)
+{
+	const struct fuse_in_header *in = buf->mem;
+
+	if (should_give_lead(l, in->opcode))
+		lead_give();
+	if (in->opcode == FUSE_DESTROY) {
+		end_fs(l);
+		raw_answer(fuse_session_fd(l->se), in->unique, l->result);
+	} else {
+		process(l, buf);
+	}
+}
+
 static void *worker(void *context)
 {
 	struct loop *l = context;
-	struct fuse_buf buf = {.mem = NULL};
 	struct spin s = {0};
+	int n = 1;
 
-	while (!fuse_session_exited(l->se)) {
-		const struct fuse_in_header *in;
-		int n;
+	while (n != 0 && !fuse_session_exited(l->se)) {
+		struct fuse_buf buf = {.mem = take_lead(l)};
 
-		lead_take(&l->lead);
 		spin(l, &s);
 		n = fuse_session_receive_buf(l->se, &buf);
-		if (n == -EINTR || n == -EAGAIN || n == -ENOENT)
-			continue;
-		if (n <= 0)
-			break;
-		in = buf.mem;
-		if (should_give_lead(l, in->opcode))
-			lead_give();
-		if (in->opcode == FUSE_DESTROY) {
-			end_fs(l);
-			raw_answer(fuse_session_fd(l->se), in->unique, l->result);
-			continue;
-		}
-		process(l, &buf);
+		if (n > 0)
+			serve(l, &buf);
+		else if (n == -EINTR || n == -EAGAIN || n == -ENOENT)
+			n = 1;
+		else
+			n = 0;
+		request_memory_put();
 	}
 	lead_give();
 	reply_buffer_free();
-	free(buf.mem);
 	return NULL;
 }
 
@@ -224,8 +246,9 @@ int session_run(struct fuse_session *se, struct front *f, unsigned nr_threads,
 	int r;
 
 	f->reads = read_pool_create();
+	l.memory = request_memory_create(nr_threads);
 	r = -ENOMEM;
-	if (!threads || !f->reads)
+	if (!threads || !f->reads || !l.memory)
 		goto free_memory;
 	pthread_rwlock_init(&l.gate, NULL);
 	lead_init(&l.lead);
@@ -247,6 +270,7 @@ free_threads:
 	lead_finish(&l.lead);
 	pthread_rwlock_destroy(&l.gate);
 free_memory:
+	request_memory_destroy(l.memory);
 	read_pool_destroy(f->reads);
 	free(threads);
 	return r;
