@@ -43,6 +43,9 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 			   FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_PARALLEL_DIROPS |
 			   FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_NO_OPENDIR_SUPPORT |
 			   FUSE_CAP_IOCTL_DIR);
+#ifdef FUSE_CAP_SETXATTR_EXT
+	want(conn, FUSE_CAP_HANDLE_KILLPRIV_V2 | FUSE_CAP_SETXATTR_EXT);
+#endif
 	if (!f->no_xattr)
 		want(conn, FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK);
 	conn->max_write = REQUEST_MAX;

@@ -38,6 +38,7 @@ struct loop {
 		spins; /* a thread looks for requests without sleeping; two would only be in each other's way */
 };
 
+#if FUSE_VERSION < FUSE_MAKE_VERSION(3, 17)
 static ssize_t hook_writev(int fd, struct iovec *iov, int count, void *userdata)
 {
 	const struct front *f = userdata;
@@ -64,6 +65,13 @@ int session_hook(struct fuse_session *se)
 
 	return fuse_session_custom_io(se, &io, fuse_session_fd(se));
 }
+#else
+/* It asks for all by itself (op_init), and may be built without the means to help it. */
+int session_hook(struct fuse_session *se)
+{
+	return 0;
+}
+#endif
 
 static void end_fs(struct loop *l)
 {
