@@ -122,6 +122,7 @@ static int wait_for_buffer(struct bufio_client *c, struct bufio_buffer **ret_buf
 	int r = 0;
 
 	atomic_fetch_add(&c->stats.waits, 1);
+	stats_trace(c, BUFIO_TRACE_WAIT, 0, 0, 0);
 	waiter_add(c, &w);
 	for (;;) {
 		uint64_t seq = atomic_load(&c->free_seq);

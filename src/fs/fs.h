@@ -41,7 +41,9 @@ struct fs_options {
 	bool read_only; /* nothing is written, not even the superblock */
 	enum fs_errors errors;
 	void (*panic)(void); /* must not return */
-	size_t cache_bytes;  /* of the buffer cache; 64 MiB */
+	/* this thread is about to wait for room in the cache, which no engine sees; may be NULL; must not call us */
+	void (*waits)(void);
+	size_t cache_bytes; /* of the buffer cache; 64 MiB */
 	enum fs_atime atime;
 	bool nodiratime; /* reading a directory never counts */
 	bool lazytime; /* atimes are stored by syncs and unmount, and once a day, not with each commit */

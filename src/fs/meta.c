@@ -104,7 +104,15 @@ static int verify(void *context, struct bufio_buffer *b)
 	return 0;
 }
 
-const struct bufio_callbacks meta_callbacks = {.verify = verify};
+static void trace(void *context, const struct bufio_trace *event)
+{
+	const struct fs *fs = context;
+
+	if (event->kind == BUFIO_TRACE_WAIT && fs->options.waits)
+		fs->options.waits();
+}
+
+const struct bufio_callbacks meta_callbacks = {.verify = verify, .trace = trace};
 
 /* Is the held block of this kind and owner?  Checks it if nobody has yet. */
 static int expect(const struct fs *fs, struct bufio_buffer *b, enum meta_kind kind, uint64_t owner,

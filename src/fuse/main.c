@@ -124,6 +124,7 @@ static int open_fs(struct mount *m)
 		return r;
 	}
 	m->o.fs.mounted_at = m->dir;
+	m->o.fs.waits = lead_give;
 	r = fs_mount(m->engine, &m->o.fs, &m->front.fs);
 	if (r == -ESTALE) {
 		r = preen(m);

@@ -80,6 +80,36 @@ START_TEST(callbacks_are_called)
 }
 END_TEST
 
+static int put_call(struct tc *cache, void *unused)
+{
+	tc_put(cache, 9, 10);
+	return 0;
+}
+
+START_TEST(who_waits_for_a_buffer_is_traced)
+{
+	struct bufio_options o;
+	struct call put;
+	struct tc small;
+
+	tc_options(&o);
+	o.callbacks = &callbacks;
+	o.aux_bytes = 4;
+	o.cache_bytes = o.limit_bytes = 4 * BLOCK;
+	tc_init(&small, &o);
+	dam_close(small.dam, DAM_WRITE);
+	for (unsigned i = 0; i < 4; i++)
+		tc_put(&small, i * 2, i);
+	ck_assert_uint_eq(nr_traced[BUFIO_TRACE_WAIT], 0);
+	call_start(&put, &small, put_call, NULL);
+	dam_wait(small.dam, 4);
+	ck_assert_uint_eq(nr_traced[BUFIO_TRACE_WAIT], 1);
+	dam_open(small.dam, DAM_WRITE);
+	ck_assert_int_eq(call_end(&put), 0);
+	tc_finish(&small);
+}
+END_TEST
+
 START_TEST(partial_dirty_writes_only_its_sectors)
 {
 	struct bufio_buffer *b;
@@ -359,6 +389,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, callbacks_are_called);
+	tcase_add_test(tc, who_waits_for_a_buffer_is_traced);
 	tcase_add_test(tc, partial_dirty_writes_only_its_sectors);
 	tcase_add_test(tc, partial_dirty_of_a_dirty_or_new_buffer_is_whole);
 	tcase_add_test(tc, partly_dirty_buffer_whose_write_failed_is_written_whole);

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Writes of lent data, which the device gets while the writer goes on. */
+#include "gate.h"
 #include "image.h"
 #include "inode.h"
 #include "lend.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -189,6 +192,52 @@ START_TEST(a_full_device_takes_what_fits)
 }
 END_TEST
 
+static sem_t waiting;
+
+static void note_waiting(void)
+{
+	sem_post(&waiting);
+}
+
+/* More than the cache has room for. */
+static void *write_much(void *context)
+{
+	uint64_t ino = *(uint64_t *)context;
+
+	for (unsigned k = 0; k < 8; k++)
+		ck_assert_int_eq(fs_write(i.fs, ino, k * LARGE, data, LARGE), LARGE);
+	return NULL;
+}
+
+/* Not lent, so all of it has to be in the cache, and the device takes nothing. */
+START_TEST(who_waits_for_room_in_the_cache_says_so)
+{
+	struct image slow;
+	struct bufio_engine *gate;
+	pthread_t thread;
+	uint64_t ino;
+
+	image_init(&slow, 64 << 20, BLOCK);
+	ck_assert_int_eq(gate_create(slow.engine, &gate), 0);
+	slow.engine = gate;
+	slow.options.cache_bytes = 4 * LARGE;
+	slow.options.waits = note_waiting;
+	image_unmount(&i);
+	image_finish(&i);
+	i = slow;
+	image_mount(&i);
+	ino = make();
+	sem_init(&waiting, 0, 0);
+	gate_close(gate, BUFIO_FAULT_WRITE);
+	ck_assert_int_eq(pthread_create(&thread, NULL, write_much, &ino), 0);
+	while (sem_wait(&waiting) < 0)
+		;
+	gate_open(gate);
+	pthread_join(thread, NULL);
+	sem_destroy(&waiting);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = tcase_create("lent"), *const cases[] = {tc, NULL};
@@ -203,5 +252,6 @@ int main(void)
 	tcase_add_test(tc, new_data_that_failed_is_never_committed);
 	tcase_add_test(tc, blocks_are_used_again_only_when_their_write_is_over);
 	tcase_add_test(tc, a_full_device_takes_what_fits);
+	tcase_add_test(tc, who_waits_for_room_in_the_cache_says_so);
 	return image_run("lent", cases);
 }
