@@ -17,6 +17,9 @@
 /* Blocks of the inode table that are read at once. */
 #define TABLE_AHEAD 32u
 
+/* Of a table's blocks that cannot be read so many are passed over. */
+#define MOST_UNREADABLE 8u
+
 /* The group's lock is held.  Behind the mark no inode can be in use. */
 static int check_bitmap(const struct fs *fs, const void *data)
 {
@@ -58,6 +61,27 @@ int ialloc_bitmap(struct fs *fs, uint32_t group, struct bufio_buffer **ret_b)
 	return r;
 }
 
+/* The inodes of a directory's files are neighbours, and who looks at one mostly looks at the next. */
+static void read_table_ahead(struct fs *fs, uint64_t ino, uint32_t mark)
+{
+	const struct geometry *g = &fs->geo;
+	uint64_t block = geo_inode_block(g, ino);
+	uint32_t index = geo_index_of_ino(g, ino) / g->inodes_per_block;
+	uint32_t first = index - index % TABLE_AHEAD, nr = mark / g->inodes_per_block - first;
+
+	meta_read_ahead(fs, block, block - (index - first), nr < TABLE_AHEAD ? nr : TABLE_AHEAD);
+}
+
+/* The table block of an inode before the mark of its group. */
+static int read_table_block(struct fs *fs, uint64_t ino, uint32_t mark, struct bufio_buffer **ret_b)
+{
+	const struct geometry *g = &fs->geo;
+
+	read_table_ahead(fs, ino, mark);
+	return meta_read(fs, geo_inode_block(g, ino), META_ITABLE, geo_group_of_ino(g, ino), NULL,
+			 ret_b);
+}
+
 /* Make the table block behind the mark; the mark is the caller's to raise. */
 static int make_table_block(struct txn *t, uint32_t group)
 {
@@ -83,19 +107,54 @@ static uint32_t find_locked(const struct group *gr, const uint8_t *map, uint32_t
 	return bit < nr ? bit : bitmap_find_zero(map, 0, nr);
 }
 
+static uint64_t ino_of(const struct fs *fs, uint32_t group, uint32_t bit)
+{
+	return (uint64_t)group * fs->geo.inodes_per_group + bit + 1;
+}
+
+/*
+ * The same, in a table block that can be read: where the device has lost one, the next will do.  -EIO: a few in
+ * a row could not be.
+ */
+static int choose_locked(struct fs *fs, uint32_t group, const uint8_t *map, uint32_t *ret_bit)
+{
+	const struct geometry *g = &fs->geo;
+	const struct group *gr = &fs->groups[group];
+	uint32_t bit = find_locked(gr, map, g->inodes_per_group), per = g->inodes_per_block;
+	struct bufio_buffer *b;
+	int r = 0;
+
+	for (unsigned i = 0; bit < gr->itable_mark && i < MOST_UNREADABLE; i++) {
+		r = read_table_block(fs, ino_of(fs, group, bit), gr->itable_mark, &b);
+		if (r == 0)
+			bufio_release(b);
+		if (r != -EIO)
+			break;
+		bit = bitmap_find_zero(map, bit / per * per + per, g->inodes_per_group);
+	}
+	*ret_bit = bit;
+	if (bit < gr->itable_mark)
+		return r;
+	if (bit < g->inodes_per_group)
+		return 0; /* in a block that is to be made */
+	return r < 0 ? r : -ENOSPC;
+}
+
 static int take_locked(struct txn *t, uint32_t group, bool is_dir, struct bufio_buffer *bitmap,
 		       uint32_t *ret_index)
 {
 	const struct geometry *g = &t->fs->geo;
 	struct group *gr = &t->fs->groups[group];
 	uint8_t *map = bitmap_bits(bufio_data(bitmap));
-	uint32_t bit = find_locked(gr, map, g->inodes_per_group);
-	bool raise = bit >= gr->itable_mark;
 	struct bufio_buffer *gdt;
+	uint32_t bit;
+	bool raise;
 	int r;
 
-	if (bit == g->inodes_per_group)
-		return -ENOSPC;
+	r = choose_locked(t->fs, group, map, &bit);
+	if (r < 0)
+		return r;
+	raise = bit >= gr->itable_mark;
 	r = raise ? make_table_block(t, group) : 0;
 	if (r == 0)
 		r = group_modify_with_bitmap_locked(t, group, bitmap, &gdt);
@@ -129,7 +188,7 @@ static int take_in_group(struct txn *t, uint32_t group, bool is_dir, uint64_t *r
 	}
 	pthread_mutex_unlock(&gr->lock);
 	if (r == 0)
-		*ret_ino = (uint64_t)group * t->fs->geo.inodes_per_group + index + 1;
+		*ret_ino = ino_of(t->fs, group, index);
 	return r;
 }
 
@@ -332,17 +391,6 @@ int ialloc_in_use(struct fs *fs, uint64_t ino)
 	return r;
 }
 
-/* The inodes of a directory's files are neighbours, and who looks at one mostly looks at the next. */
-static void read_table_ahead(struct fs *fs, uint64_t ino, uint32_t mark)
-{
-	const struct geometry *g = &fs->geo;
-	uint64_t block = geo_inode_block(g, ino);
-	uint32_t index = geo_index_of_ino(g, ino) / g->inodes_per_block;
-	uint32_t first = index - index % TABLE_AHEAD, nr = mark / g->inodes_per_block - first;
-
-	meta_read_ahead(fs, block, block - (index - first), nr < TABLE_AHEAD ? nr : TABLE_AHEAD);
-}
-
 int ialloc_table_block(struct fs *fs, uint64_t ino, struct bufio_buffer **ret_b)
 {
 	const struct geometry *g = &fs->geo;
@@ -357,6 +405,5 @@ int ialloc_table_block(struct fs *fs, uint64_t ino, struct bufio_buffer **ret_b)
 	pthread_mutex_unlock(&fs->groups[group].lock);
 	if (geo_index_of_ino(g, ino) >= mark)
 		return -ENOENT;
-	read_table_ahead(fs, ino, mark);
-	return meta_read(fs, geo_inode_block(g, ino), META_ITABLE, group, NULL, ret_b);
+	return read_table_block(fs, ino, mark, ret_b);
 }

@@ -181,6 +181,67 @@ START_TEST(lying_bitmap_is_refused)
 }
 END_TEST
 
+static void fail_reads(uint64_t block, uint64_t nr)
+{
+	const struct bufio_fault fault = {.ops = BUFIO_FAULT_READ,
+					  .start_bytes = block << i.geo.block_shift,
+					  .end_bytes = (block + nr) << i.geo.block_shift,
+					  .error = -EIO};
+
+	bufio_engine_fault_set(i.engine, nr ? &fault : NULL);
+}
+
+/* Files in some blocks of the root's group, of which those of the first one are gone again. */
+static uint64_t fill_blocks(unsigned nr_blocks)
+{
+	uint64_t per = i.geo.inodes_per_block, ino, first = 0;
+
+	for (uint64_t n = 0; n < nr_blocks * per; n++) {
+		ck_assert_int_eq(take(INODE_ROOT, false, &ino), 0);
+		if (!first && ino > per)
+			first = ino;
+	}
+	for (uint64_t n = 0; n < per; n++)
+		ck_assert_int_eq(give(first + n, false), 0);
+	image_remount(&i);
+	return geo_inode_block(&i.geo, first);
+}
+
+START_TEST(a_table_block_that_cannot_be_read_is_passed_over)
+{
+	uint64_t bad = fill_blocks(5), ino;
+
+	fail_reads(bad, 1);
+	for (unsigned n = 0; n < 3 * i.geo.inodes_per_block; n++) {
+		ck_assert_int_eq(take(INODE_ROOT, false, &ino), 0);
+		ck_assert_uint_eq(geo_group_of_ino(&i.geo, ino), 0);
+		ck_assert_uint_ne(geo_inode_block(&i.geo, ino), bad);
+	}
+	/* it can be read again: nothing of it was lost */
+	fail_reads(0, 0);
+	image_remount(&i);
+	ck_assert_int_eq(take(INODE_ROOT, false, &ino), 0);
+	ck_assert_uint_eq(geo_inode_block(&i.geo, ino), bad);
+}
+END_TEST
+
+START_TEST(a_group_whose_table_cannot_be_read_is_passed_over)
+{
+	uint64_t ino, nr = i.geo.inodes_per_group / i.geo.inodes_per_block;
+
+	while (i.fs->groups[0].free_inodes)
+		ck_assert_int_eq(take(INODE_ROOT, false, &ino), 0);
+	for (uint64_t n = 0; n < nr; n++)
+		ck_assert_int_eq(give(n * i.geo.inodes_per_block + 2, false), 0);
+	image_remount(&i);
+	fail_reads(geo_itable(&i.geo, 0) + 1, nr - 1);
+	ck_assert_int_eq(take(INODE_ROOT, false, &ino), 0);
+	ck_assert_uint_eq(geo_inode_block(&i.geo, ino), geo_itable(&i.geo, 0));
+	ck_assert_int_eq(take(INODE_ROOT, false, &ino), 0);
+	ck_assert_uint_eq(geo_group_of_ino(&i.geo, ino), 1);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = tcase_create("ialloc");
@@ -195,5 +256,7 @@ int main(void)
 	tcase_add_test(tc, wrong_frees_are_refused);
 	tcase_add_test(tc, orphans_and_directories_are_counted);
 	tcase_add_loop_test(tc, lying_bitmap_is_refused, 0, 3);
+	tcase_add_test(tc, a_table_block_that_cannot_be_read_is_passed_over);
+	tcase_add_test(tc, a_group_whose_table_cannot_be_read_is_passed_over);
 	return image_run("ialloc", cases);
 }
