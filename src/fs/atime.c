@@ -36,7 +36,8 @@ void inode_touch_atime(struct inode *inode)
 	struct timespec now;
 	bool first = false;
 
-	if (inode->fs->read_only || o->atime == FS_ATIME_NEVER || inode->flags & FS_NOATIME_FL ||
+	if (inode->fs->read_only || atomic_load(&inode->fs->atimes_off) ||
+	    o->atime == FS_ATIME_NEVER || inode->flags & FS_NOATIME_FL ||
 	    (o->nodiratime && S_ISDIR(inode->mode)))
 		return;
 	now = fs_now();
@@ -52,6 +53,11 @@ void inode_touch_atime(struct inode *inode)
 	pthread_mutex_lock(&s->lock);
 	shard_add_times_locked(s, inode);
 	pthread_mutex_unlock(&s->lock);
+}
+
+void fs_set_access_times(struct fs *fs, bool on)
+{
+	atomic_store(&fs->atimes_off, !on);
 }
 
 bool inode_atime_is_dirty(struct inode *inode)

@@ -71,6 +71,7 @@ struct fs {
 	pthread_mutex_t stray_lock; /* held while that is made durable */
 	_Atomic int stopped;	    /* a  why there are no changes any more; 0 */
 	_Atomic bool shut;	    /* a  fs_shutdown(): nothing works any more */
+	_Atomic bool atimes_off;    /* a  fs_set_access_times() */
 	uint32_t crc_seed;	    /* I  crc of the uuid */
 	uint64_t hash_seed;	    /* I */
 	struct disk_super super;    /* S  as last written */

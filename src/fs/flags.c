@@ -3,6 +3,7 @@
 #include "flags.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #define HANDED_DOWN                                                                                \
@@ -34,6 +35,15 @@ int flags_check_write(const struct inode *inode, uint64_t offset)
 	if (inode->flags & FS_IMMUTABLE_FL)
 		return -EPERM;
 	return inode->flags & FS_APPEND_FL && offset < inode->size ? -EPERM : 0;
+}
+
+int flags_check_open(const struct inode *inode, int flags)
+{
+	bool writes = (flags & O_ACCMODE) != O_RDONLY;
+
+	if (writes && inode->flags & FS_IMMUTABLE_FL)
+		return -EPERM;
+	return writes && inode->flags & FS_APPEND_FL && !(flags & O_APPEND) ? -EPERM : 0;
 }
 
 /* Those that mean something for this type. */
@@ -82,6 +92,21 @@ int fs_set_flags(struct fs *fs, uint64_t ino, uint32_t flags, uint32_t projid)
 		r2 = txn_stop(&t);
 		r = r < 0 ? r : r2;
 	}
+	inode_put(inode);
+	return r;
+}
+
+int fs_check_open(struct fs *fs, uint64_t ino, int flags)
+{
+	struct inode *inode;
+	int r;
+
+	r = inode_get(fs, ino, &inode);
+	if (r < 0)
+		return r;
+	pthread_rwlock_rdlock(&inode->lock);
+	r = flags_check_open(inode, flags);
+	pthread_rwlock_unlock(&inode->lock);
 	inode_put(inode);
 	return r;
 }

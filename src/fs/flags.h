@@ -23,6 +23,9 @@ int flags_check_setattr(const struct inode *inode, unsigned mask);
 /* May bytes be written at offset?  To an append-only file, behind its end. */
 int flags_check_write(const struct inode *inode, uint64_t offset);
 
+/* May it be opened with these O_* flags?  0 or -EPERM. */
+int flags_check_open(const struct inode *inode, int flags);
+
 /* What a directory hands down to what is made in it. */
 void flags_inherit(const struct inode *dir, struct inode *child);
 

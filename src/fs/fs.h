@@ -170,6 +170,12 @@ int fs_setattr(struct fs *fs, uint64_t ino, const struct fs_attr *attr, unsigned
  */
 int fs_set_flags(struct fs *fs, uint64_t ino, uint32_t flags, uint32_t projid);
 
+/* May it be opened with these O_* flags, as far as that depends on chattr's?  0; -EPERM; -ESTALE. */
+int fs_check_open(struct fs *fs, uint64_t ino, int flags);
+
+/* Whether reading changes access times, which it does after a mount: not while the kernel lets nobody write. */
+void fs_set_access_times(struct fs *fs, bool on);
+
 /* What to make; the type is in mode. */
 struct fs_new {
 	uint32_t mode, uid, gid; /* gid and S_ISGID come from a setgid directory; flags from any */

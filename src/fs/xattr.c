@@ -86,8 +86,10 @@ static int change_locked(struct txn *t, struct inode *inode, const struct reques
 		return r;
 	if (acl && q->value)
 		return acl_set(t, inode, &q->name, q->value, q->flags & FS_XATTR_KILL_SGID);
-	return xattr_change(t, inode, &q->name, q->value,
-			    (int)(q->flags & (XATTR_CREATE | XATTR_REPLACE)));
+	r = xattr_change(t, inode, &q->name, q->value,
+			 (int)(q->flags & (XATTR_CREATE | XATTR_REPLACE)));
+	/* to take away an ACL that is not there is no error on Linux */
+	return acl && r == -ENODATA ? 0 : r;
 }
 
 static int change_inode(struct inode *inode, const struct request *q)

@@ -175,6 +175,17 @@ static int get_options(struct call *c)
 	return sizeof(c->out.options);
 }
 
+static int set_access_times(struct call *c)
+{
+	uint32_t on;
+
+	if (!may_administer(c))
+		return -EPERM;
+	memcpy(&on, c->in, sizeof(on));
+	fs_set_access_times(c->front->fs, on);
+	return 0;
+}
+
 static bool is_interrupted(void *context)
 {
 	return fuse_req_interrupted(context);
@@ -234,6 +245,7 @@ static const struct {
 	{FITRIM, sizeof(struct fstrim_range), trim},
 	{IOC_SHUTDOWN, 0, shut_down},
 	{BUFS_IOC_OPTIONS, 0, get_options},
+	{BUFS_IOC_ACCESS_TIMES, sizeof(uint32_t), set_access_times},
 };
 
 void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fuse_file_info *fi,

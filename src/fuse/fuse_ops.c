@@ -3,7 +3,7 @@
  * FUSE requests become calls of the core, its results replies.  No decision about the
  * filesystem is made here.
  *
- * No state is kept per open file: OPEN and OPENDIR are answered ENOSYS, after which the
+ * No state is kept per open file: OPEN (but with -o strictopen) and OPENDIR are answered ENOSYS, after which the
  * kernel asks no more and sends no RELEASE either.  For a file from CREATE it would, so there is no
  * CREATE: the kernel makes the file with MKNOD, which costs the same, and opens it by itself.  What the kernel
  * knows of an inode is its lookup references; a reply that did not arrive (-ENOENT: the
@@ -229,7 +229,20 @@ static void op_rename(fuse_req_t req, fuse_ino_t old_dir, const char *old_name, 
 		reply(req, fs_rename(fs_of(req), old_dir, old_name, new_dir, new_name, flags));
 }
 
+/* Kept is nothing: with a reply too, all that RELEASE ends is the kernel's. */
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	const struct front *f = fuse_req_userdata(req);
+	int r = f->strict_open ? fs_check_open(f->fs, ino, fi->flags) : -ENOSYS;
+
+	fi->keep_cache = 1;
+	if (r < 0)
+		reply(req, r);
+	else
+		fuse_reply_open(req, fi);
+}
+
+static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	fuse_reply_err(req, ENOSYS);
 }
@@ -364,7 +377,7 @@ const struct fuse_lowlevel_ops front_ops = {
 	.rmdir = op_rmdir,
 	.rename = op_rename,
 	.open = op_open,
-	.opendir = op_open,
+	.opendir = op_opendir,
 	.read = op_read,
 	.write = op_write,
 	.fsync = op_fsync,

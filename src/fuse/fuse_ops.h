@@ -18,6 +18,7 @@ struct front {
 		added; /* FUSE_* of the kernel's INIT request that libfuse does not know but we do */
 	struct read_pool *reads; /* fuse_read.c */
 	bool no_xattr;		 /* mounted so */
+	bool strict_open;	 /* mounted so */
 	const char *options;	 /* that it was mounted with */
 };
 

@@ -355,6 +355,7 @@ int main(int argc, char **argv)
 		return 0;
 	m.front.ready = ready;
 	m.front.no_xattr = m.o.no_xattr;
+	m.front.strict_open = m.o.strict_open;
 	m.front.options = m.o.given;
 	m.front.ready_context = &m;
 	openlog("bufs", LOG_PID, LOG_DAEMON);

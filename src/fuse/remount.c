@@ -162,12 +162,24 @@ static int flush(struct remount *m)
 				    : fail(m, "it was mounted read-only: unmount and mount again");
 }
 
+static int set_access_times(struct remount *m, uint32_t on)
+{
+	return ioctl(m->fd, BUFS_IOC_ACCESS_TIMES, &on) < 0 ? fail(m, strerror(errno)) : 0;
+}
+
+/* Nothing may change the image once it is read-only, so reading stops to change times before that. */
 static int apply(struct remount *m)
 {
-	close(m->fd);
-	if (mount("none", m->dir, NULL, MS_REMOUNT | m->flags, NULL) == 0)
-		return 0;
-	return fail(m, errno == EBUSY ? "files are open for writing" : strerror(errno));
+	bool writable = !has(m->kernel, "ro"), ro = m->flags & MS_RDONLY;
+	int r = ro ? set_access_times(m, false) : 0;
+
+	if (r == 0)
+		r = flush(m);
+	if (r == 0 && mount("none", m->dir, NULL, MS_REMOUNT | m->flags, NULL) < 0)
+		r = fail(m, errno == EBUSY ? "files are open for writing" : strerror(errno));
+	if (r == 0 ? !ro : writable)
+		r = set_access_times(m, true) ? EXIT_MOUNT : r;
+	return r;
 }
 
 static bool take_arguments(struct remount *m, int argc, char **argv)
@@ -223,6 +235,7 @@ int remount(int argc, char **argv)
 		r = take_all(&m);
 	if (r != 0 || m.fake)
 		return r;
-	r = flush(&m);
-	return r ? r : apply(&m);
+	r = apply(&m);
+	close(m.fd);
+	return r;
 }

@@ -139,6 +139,7 @@ START_TEST(an_access_acl_makes_the_mode)
 	expect(ino, ACCESS, NULL);
 	ck_assert_int_eq(set(ino, ACCESS, "u7 u5:7 g7 m3 o1"), 0);
 	ck_assert_int_eq(fs_removexattr(i.fs, ino, ACCESS), 0);
+	ck_assert_int_eq(fs_removexattr(i.fs, ino, ACCESS), 0);
 	ck_assert_uint_eq(mode_of(ino), 04731);
 	finish();
 }

@@ -114,6 +114,29 @@ has file aA
 has dir DiA
 has his dA
 not_permitted rm -f dir/file
+# mounted with strictopen, the kernel asks
+opened() {
+	dd of="$1" bs=1 count=0 conv=notrunc ${2:+"oflag=$2"} if=/dev/zero status=none
+}
+opened file append || die "open of an append-only file"
+opened file || die "open without strictopen"
+cd /
+leave "$img"
+t bufs -o strictopen "$img" "$mnt" || die "mount -o strictopen"
+cd "$mnt" || die cd
+opened file append || die "open of an append-only file, strictopen"
+not_permitted opened file
+not_permitted sh -c ': >file'
+echo new >>file || die "append, strictopen"
+cat file >"$top/file" || die "cat, strictopen"
+echo new >new || die "a new file, strictopen"
+chattr +i new
+not_permitted opened new
+not_permitted opened new append
+cat new >"$top/new" || die "cat of what is immutable"
+chattr -i new
+opened new || die "open of what is immutable no more"
+rm new
 # what is immutable can be let go again
 chattr -i dir || die "chattr -i"
 chattr -a file || die "chattr -a"

@@ -75,7 +75,22 @@ for o in commit=1 noatime strictatime sync dirsync nonsense cache=1M errors=pani
 	options | grep -q "rw,nodev" || die "a refused remount of $o: $(options)"
 done
 refused 32 "no bufs filesystem is mounted there" t mount -t fuse.bufs -o remount,ro "$img" "$top"
-# read-only means durable, too
+# read-only means durable, too, and reading changes no time then
+seq 100000 >"$mnt/read"
+touch -d @1000 "$mnt/read"
+t mount -o remount,ro "$mnt" || die "remount,ro"
+dd if="$mnt/read" iflag=nocache count=0 status=none
+sum=$(cat "$mnt/read" | md5sum)
+[ "$sum" = "$(seq 100000 | md5sum)" ] || die "remount,ro: contents"
+t mount -o remount,rw "$mnt" || die "remount,rw"
+t umount "$mnt" || die umount
+t mount -t fuse.bufs "$img" "$mnt" || die mount
+[ "$(stat -c %X "$mnt/read")" = 1000 ] || die "reading changed the access time after remount,ro"
+t mount -o remount,ro "$mnt" || die "remount,ro"
+t mount -o remount,rw "$mnt" || die "remount,rw"
+dd if="$mnt/read" iflag=nocache count=0 status=none
+cat "$mnt/read" >"$top/read"
+[ "$(stat -c %X "$mnt/read")" -gt 1000 ] || die "reading does not change the access time after remount,rw"
 t mount -o remount,ro "$mnt" || die "remount,ro"
 kill -9 "$(daemon_of "$img")" || die kill
 t umount "$mnt" || die "umount after the daemon's death"
