@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A test of this folder that fails says so with its exit code, also when it is stopped, and leaves nothing behind.
+# What others on the machine begin meanwhile keeps none of its devices in use.
 . "$(dirname "$0")/lib.sh"
 need_user_mount
 mkdir "$top/bin" "$top/tmp"
@@ -16,3 +17,21 @@ ends_with() {
 ends_with 1 'exit 1'
 # shellcheck disable=SC2016
 ends_with 1 'kill $PPID'
+
+truncate -s 64M "$img"
+need_loop
+t mkfs.bufs -q "$loop" || die mkfs
+t bufs "$loop" "$mnt" || die mount
+daemon=$(daemon_of "$img")
+nsenter -t $PPID -m unshare -m sleep 300 &
+other=$!
+until [ "$(cat /proc/$other/comm)" = sleep ]; do sleep 0.01; done
+kill -9 "$daemon"
+t umount "$mnt" || die "umount after the daemon's death"
+wait_free "$loop"
+t bufs "$loop" "$mnt"
+r=$?
+kill $other
+[ $r = 0 ] || die "$loop is kept in use by a mount namespace that began meanwhile"
+leave "$loop"
+clean "$loop"

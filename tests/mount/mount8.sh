@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # mount(8), umount(8) and fstab find the helpers where they are installed, and their options work.
-. "$(dirname "$0")/alone.sh"
 . "$(dirname "$0")/lib.sh"
+need_root
 
 # an installation, seen at its place in this mount namespace only
 DESTDIR=$top/dest meson install -C "$BIN" --no-rebuild --quiet || die install

@@ -2,9 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Programs others wrote to find faults in filesystems: stress-ng, fio's verification, dbench, bonnie++.
 # $LONG: seconds for each of stress-ng's stressors instead of 1.
-# stress-ng's io calls syncfs on every mount of the machine.
-. "$(dirname "$0")/alone.sh"
 . "$(dirname "$0")/lib.sh"
+need_root
 for program in stress-ng fio dbench bonnie++; do
 	command -v $program >/dev/null || skip "no $program"
 done
