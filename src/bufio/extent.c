@@ -404,8 +404,8 @@ static void free_pieces(struct extent *x)
 	}
 }
 
-static struct extent *extent_create(struct bufio_client *c, enum bufio_op op, uint64_t block,
-				    uint64_t nr, const struct iovec *iov)
+static struct extent *extent_create(struct bufio_client *c, enum bufio_op op,
+				    const struct bufio_extent *what)
 {
 	struct extent *x = calloc(1, sizeof(*x));
 
@@ -413,12 +413,13 @@ static struct extent *extent_create(struct bufio_client *c, enum bufio_op op, ui
 		return NULL;
 	x->client = c;
 	x->op = op;
-	x->block = block;
-	x->nr = nr;
-	x->at.iov = iov;
+	x->block = what->block;
+	x->nr = what->nr_blocks;
+	x->at.iov = what->iov;
+	x->end = what->iov + what->nr_iov;
 	x->last = &x->first;
 	x->nr_pending = 1;
-	x->fence = (struct fence){.block = block, .nr = nr};
+	x->fence = (struct fence){.block = what->block, .nr = what->nr_blocks};
 	return x;
 }
 
@@ -448,20 +449,18 @@ static int start(struct extent *x, bool waits)
 	return 0;
 }
 
-static int check(struct bufio_client *c, uint64_t block, uint64_t nr, const struct iovec *iov,
-		 unsigned nr_iov)
+static int check(struct bufio_client *c, const struct bufio_extent *x)
 {
 	uint64_t size = 0;
 
-	if (is_range_bad(c, block, nr))
+	if (is_range_bad(c, x->block, x->nr_blocks))
 		return -ERANGE;
-	for (unsigned i = 0; i < nr_iov; i++)
-		size += iov[i].iov_len;
-	return nr && size == nr << c->block_shift ? 0 : -EINVAL;
+	for (unsigned i = 0; i < x->nr_iov; i++)
+		size += x->iov[i].iov_len;
+	return x->nr_blocks && size == x->nr_blocks << c->block_shift ? 0 : -EINVAL;
 }
 
-static int run(struct extent *x, const struct iovec *end, void (*done)(void *context, int result),
-	       void *context)
+static int run(struct extent *x, void (*done)(void *context, int result), void *context)
 {
 	struct waiter w;
 	int r;
@@ -473,7 +472,6 @@ static int run(struct extent *x, const struct iovec *end, void (*done)(void *con
 		free(x);
 		return r;
 	}
-	x->end = end;
 	x->done = done ? done : waiter_done;
 	x->context = done ? context : &w;
 	if (done)
@@ -489,22 +487,18 @@ static int run(struct extent *x, const struct iovec *end, void (*done)(void *con
 	return r;
 }
 
-int bufio_read_extent(struct bufio_client *c, uint64_t block, uint64_t nr, const struct iovec *iov,
-		      unsigned nr_iov, void (*done)(void *context, int result), void *context)
+int bufio_read_extent(struct bufio_client *c, const struct bufio_extent *x,
+		      void (*done)(void *context, int result), void *context)
 {
-	int r = check(c, block, nr, iov, nr_iov);
+	int r = check(c, x);
 
-	return r ? r
-		 : run(extent_create(c, BUFIO_OP_READ, block, nr, iov), iov + nr_iov, done,
-		       context);
+	return r ? r : run(extent_create(c, BUFIO_OP_READ, x), done, context);
 }
 
-int bufio_write_extent(struct bufio_client *c, uint64_t block, uint64_t nr, const struct iovec *iov,
-		       unsigned nr_iov, void (*done)(void *context, int result), void *context)
+int bufio_write_extent(struct bufio_client *c, const struct bufio_extent *x,
+		       void (*done)(void *context, int result), void *context)
 {
-	int r = check(c, block, nr, iov, nr_iov);
+	int r = check(c, x);
 
-	return r ? r
-		 : run(extent_create(c, BUFIO_OP_WRITE, block, nr, iov), iov + nr_iov, done,
-		       context);
+	return r ? r : run(extent_create(c, BUFIO_OP_WRITE, x), done, context);
 }

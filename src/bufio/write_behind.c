@@ -154,11 +154,12 @@ static void submit_runs(struct behind *x)
 	}
 }
 
-static int check(const struct bufio_client *c, uint64_t block, uint64_t nr, const void *data)
+static int check(const struct bufio_client *c, uint64_t block, const struct iovec *data)
 {
-	if (is_range_bad(c, block, nr))
-		return -ERANGE;
-	return nr && !((uintptr_t)data & (c->engine->memory_align - 1)) ? 0 : -EINVAL;
+	if (!data->iov_len || (data->iov_len & (c->options.block_bytes - 1)) ||
+	    ((uintptr_t)data->iov_base & (c->engine->memory_align - 1)))
+		return -EINVAL;
+	return is_range_bad(c, block, data->iov_len >> c->block_shift) ? -ERANGE : 0;
 }
 
 /* Nothing was submitted. */
@@ -169,21 +170,21 @@ static void give_up(struct behind *x)
 	behind_destroy(x);
 }
 
-int bufio_write_behind(struct bufio_client *c, uint64_t block, uint64_t nr, const void *data,
+int bufio_write_behind(struct bufio_client *c, uint64_t block, const struct iovec *data,
 		       void (*done)(void *context), void *context)
 {
 	struct behind *x;
 	int r;
 
-	r = check(c, block, nr, data);
+	r = check(c, block, data);
 	if (r)
 		return r;
 	x = malloc(sizeof(*x));
 	if (!x)
 		return -ENOMEM;
-	*x = (struct behind){.fence = {.block = block, .nr = nr},
+	*x = (struct behind){.fence = {.block = block, .nr = data->iov_len >> c->block_shift},
 			     .client = c,
-			     .data = data,
+			     .data = data->iov_base,
 			     .nr_pending = 1,
 			     .done = done,
 			     .context = context};

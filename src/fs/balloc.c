@@ -73,7 +73,9 @@ int balloc_bitmap_locked(struct fs *fs, uint32_t group, struct bufio_buffer **re
 	int r;
 
 	if (!(fs->groups[group].flags & GROUP_BLOCKS_UNINIT))
-		return meta_read(fs, block, META_BLOCK_BITMAP, group, check_bitmap, ret_b);
+		return meta_read(fs, block,
+				 &(struct meta_expected){META_BLOCK_BITMAP, group, check_bitmap},
+				 ret_b);
 	r = meta_new(fs, block, META_BLOCK_BITMAP, group, ret_b);
 	if (r < 0)
 		return r;

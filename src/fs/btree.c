@@ -37,7 +37,7 @@ static int read_node(const struct btree *bt, uint64_t block, unsigned level,
 
 	if (!balloc_valid(&bt->fs->geo, block, 1))
 		return -EUCLEAN;
-	r = meta_read(bt->fs, block, bt->kind, bt->owner, node_check, &b);
+	r = meta_read(bt->fs, block, &(struct meta_expected){bt->kind, bt->owner, node_check}, &b);
 	if (r < 0)
 		return r;
 	found = node_level(bufio_data(b));

@@ -63,7 +63,8 @@ int dir_read_block(struct inode *dir, uint64_t index, struct bufio_buffer **ret_
 		return r;
 	if (!m.physical || m.unwritten)
 		return -EUCLEAN;
-	return meta_read(dir->fs, m.physical, META_DIR, dir->ino, check_block, ret_b);
+	return meta_read(dir->fs, m.physical,
+			 &(struct meta_expected){META_DIR, dir->ino, check_block}, ret_b);
 }
 
 struct dir_area area_of_block(struct bufio_buffer *b)

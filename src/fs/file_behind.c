@@ -51,10 +51,11 @@ static int account(struct txn *t, struct inode *inode, uint64_t block, const str
 /* The transfer. */
 static int start(struct inode *inode, uint64_t block, const struct data_lent *run)
 {
+	const struct iovec data = {(void *)run->src, (size_t)run->nr << inode->fs->geo.block_shift};
 	int r;
 
 	atomic_fetch_add(&run->loan->nr_users, 1);
-	r = bufio_write_behind(inode->fs->bufio, block, run->nr, run->src, written, run->loan);
+	r = bufio_write_behind(inode->fs->bufio, block, &data, written, run->loan);
 	if (r < 0)
 		fs_loan_end(run->loan);
 	return r;

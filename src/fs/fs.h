@@ -197,15 +197,18 @@ int fs_link(struct fs *fs, uint64_t ino, uint64_t dir, const char *name, struct 
 int fs_unlink(struct fs *fs, uint64_t dir, const char *name);
 int fs_rmdir(struct fs *fs, uint64_t dir, const char *name);
 
+/* What has this name is to have that one. */
+struct fs_names {
+	uint64_t old_dir;
+	const char *old_name;
+	uint64_t new_dir;
+	const char *new_name;
+};
+
 /* flags: 0, RENAME_NOREPLACE or RENAME_EXCHANGE. */
-int fs_rename(struct fs *fs, uint64_t old_dir, const char *old_name, uint64_t new_dir,
-	      const char *new_name, unsigned flags);
+int fs_rename(struct fs *fs, const struct fs_names *names, unsigned flags);
 
 /* The same with RENAME_WHITEOUT: under the old name is a character device 0:0 afterwards.  flags: 0 or RENAME_NOREPLACE. */
-struct fs_names {
-	uint64_t old_dir, new_dir;
-	const char *old_name, *new_name;
-};
 int fs_rename_whiteout(struct fs *fs, const struct fs_names *names, unsigned flags, uint32_t uid,
 		       uint32_t gid);
 
@@ -309,8 +312,12 @@ ssize_t fs_listxattr(struct fs *fs, uint64_t ino, char *list, size_t size);
  * changes the mode.
  */
 #define FS_XATTR_KILL_SGID (1u << 16)
-int fs_setxattr(struct fs *fs, uint64_t ino, const char *name, const void *value, size_t size,
-		unsigned flags);
+struct fs_xattr {
+	const char *name;
+	const void *value;
+	size_t size;
+};
+int fs_setxattr(struct fs *fs, uint64_t ino, const struct fs_xattr *x, unsigned flags);
 int fs_removexattr(struct fs *fs, uint64_t ino, const char *name);
 
 /*

@@ -30,8 +30,8 @@ int group_modify_locked(struct txn *t, uint32_t group, struct bufio_buffer **ret
 	int r;
 
 	*ret_b = NULL;
-	r = meta_read(t->fs, block_of(g, group), META_GDT, group / g->groups_per_gdt_block, NULL,
-		      &b);
+	r = meta_read(t->fs, block_of(g, group),
+		      &(struct meta_expected){META_GDT, group / g->groups_per_gdt_block, NULL}, &b);
 	if (r < 0)
 		return r;
 	r = txn_modify(t, b);
@@ -110,7 +110,7 @@ static int load_block(struct fs *fs, uint32_t index, uint64_t *free_blocks, uint
 	struct bufio_buffer *b;
 	int r;
 
-	r = meta_read(fs, 1 + (uint64_t)index, META_GDT, index, NULL, &b);
+	r = meta_read(fs, 1 + (uint64_t)index, &(struct meta_expected){META_GDT, index, NULL}, &b);
 	if (r < 0)
 		return r;
 	if (nr > g->groups_per_gdt_block)

@@ -41,7 +41,9 @@ static int bitmap_locked(struct fs *fs, uint32_t group, struct bufio_buffer **re
 	int r;
 
 	if (!(fs->groups[group].flags & GROUP_INODES_UNINIT))
-		return meta_read(fs, block, META_INODE_BITMAP, group, check_bitmap, ret_b);
+		return meta_read(fs, block,
+				 &(struct meta_expected){META_INODE_BITMAP, group, check_bitmap},
+				 ret_b);
 	r = meta_new(fs, block, META_INODE_BITMAP, group, ret_b);
 	if (r == 0)
 		bitmap_init_inodes(&fs->geo, bitmap_bits(bufio_data(*ret_b)));
@@ -78,7 +80,8 @@ static int read_table_block(struct fs *fs, uint64_t ino, uint32_t mark, struct b
 	const struct geometry *g = &fs->geo;
 
 	read_table_ahead(fs, ino, mark);
-	return meta_read(fs, geo_inode_block(g, ino), META_ITABLE, geo_group_of_ino(g, ino), NULL,
+	return meta_read(fs, geo_inode_block(g, ino),
+			 &(struct meta_expected){META_ITABLE, geo_group_of_ino(g, ino), NULL},
 			 ret_b);
 }
 

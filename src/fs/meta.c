@@ -115,23 +115,22 @@ static void trace(void *context, const struct bufio_trace *event)
 const struct bufio_callbacks meta_callbacks = {.verify = verify, .trace = trace};
 
 /* Is the held block of this kind and owner?  Checks it if nobody has yet. */
-static int expect(const struct fs *fs, struct bufio_buffer *b, enum meta_kind kind, uint64_t owner,
-		  meta_check *check)
+static int expect(const struct fs *fs, struct bufio_buffer *b, const struct meta_expected *what)
 {
 	const struct disk_head *h = bufio_data(b);
 	struct aux *aux = bufio_aux(b);
-	uint8_t want = (uint8_t)(kind + 1), unknown = 0;
+	uint8_t want = (uint8_t)(what->kind + 1), unknown = 0;
 
-	if (magics[kind]) {
+	if (magics[what->kind]) {
 		unsigned known = atomic_load(&aux->kind);
 
 		if ((known ? known : atomic_load(&aux->entered)) != want ||
-		    le64_get(h->owner) != owner)
+		    le64_get(h->owner) != what->owner)
 			return -EUCLEAN;
 		if (!atomic_load(&aux->checked)) {
-			if (check && check(fs, h) < 0)
+			if (what->check && what->check(fs, h) < 0)
 				return -EUCLEAN;
-			atomic_store(&aux->checked, check ? 1 : 0);
+			atomic_store(&aux->checked, what->check ? 1 : 0);
 		}
 	}
 	if (!atomic_compare_exchange_strong(&aux->kind, &unknown, want) && unknown != want)
@@ -139,7 +138,7 @@ static int expect(const struct fs *fs, struct bufio_buffer *b, enum meta_kind ki
 	return 0;
 }
 
-int meta_read(struct fs *fs, uint64_t block, enum meta_kind kind, uint64_t owner, meta_check *check,
+int meta_read(struct fs *fs, uint64_t block, const struct meta_expected *what,
 	      struct bufio_buffer **ret_b)
 {
 	struct bufio_buffer *b;
@@ -149,10 +148,10 @@ int meta_read(struct fs *fs, uint64_t block, enum meta_kind kind, uint64_t owner
 	r = bufio_read(fs->bufio, block, &b);
 	if (r < 0)
 		return r;
-	r = expect(fs, b, kind, owner, check);
+	r = expect(fs, b, what);
 	if (r < 0) {
 		super_report(fs,
-			     &(struct fs_error){.ino = owner,
+			     &(struct fs_error){.ino = what->owner,
 						.block = block,
 						.error = r,
 						.function = "meta_read",

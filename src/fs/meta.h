@@ -28,11 +28,18 @@ enum meta_kind {
 /* Looks inside a block that has a good head and crc: 0 or -EUCLEAN. */
 typedef int meta_check(const struct fs *fs, const void *data);
 
+/* What a block that is read has to be. */
+struct meta_expected {
+	enum meta_kind kind;
+	uint64_t owner;
+	meta_check *check; /* may be NULL */
+};
+
 /*
  * Read and hold a metadata block.  When it enters the cache its head and crc are verified
- * and check (may be NULL) is called, once.  0, -EUCLEAN, -ERANGE or -EIO.
+ * and check is called, once.  0, -EUCLEAN, -ERANGE or -EIO.
  */
-int meta_read(struct fs *fs, uint64_t block, enum meta_kind kind, uint64_t owner, meta_check *check,
+int meta_read(struct fs *fs, uint64_t block, const struct meta_expected *what,
 	      struct bufio_buffer **ret_b);
 
 /*

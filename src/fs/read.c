@@ -50,7 +50,9 @@ static int read_run(struct inode *inode, uint64_t block, unsigned from, size_t b
 		if (whole >= DIRECT_MIN_BLOCKS && !small) {
 			struct iovec iov = {data, part = whole << g->block_shift};
 
-			r = bufio_read_extent(fs->bufio, block, whole, &iov, 1, NULL, NULL);
+			r = bufio_read_extent(fs->bufio,
+					      &(struct bufio_extent){block, whole, &iov, 1}, NULL,
+					      NULL);
 			block += whole;
 		} else {
 			if (part > bytes)
@@ -160,7 +162,8 @@ static ssize_t start_run(struct inode *inode, const struct mapping *m, struct fs
 	reading->inode = inode;
 	reading->iov = (struct iovec){reading->data, m->count << g->block_shift};
 	inode_read_begin(inode);
-	r = bufio_read_extent(inode->fs->bufio, m->physical, m->count, &reading->iov, 1,
+	r = bufio_read_extent(inode->fs->bufio,
+			      &(struct bufio_extent){m->physical, m->count, &reading->iov, 1},
 			      reading_done, reading);
 	if (r == 0)
 		return -EINPROGRESS;

@@ -545,15 +545,16 @@ static int rename_dirs(struct rename *rn, uint64_t old_dir, uint64_t new_dir)
 	return r;
 }
 
-int fs_rename(struct fs *fs, uint64_t old_dir, const char *old_name, uint64_t new_dir,
-	      const char *new_name, unsigned flags)
+int fs_rename(struct fs *fs, const struct fs_names *names, unsigned flags)
 {
-	struct rename rn = {
-		.fs = fs, .flags = flags, .from = {.name = old_name}, .to = {.name = new_name}};
+	struct rename rn = {.fs = fs,
+			    .flags = flags,
+			    .from = {.name = names->old_name},
+			    .to = {.name = names->new_name}};
 
 	if (flags != 0 && flags != RENAME_NOREPLACE && flags != RENAME_EXCHANGE)
 		return -EINVAL;
-	return rename_dirs(&rn, old_dir, new_dir);
+	return rename_dirs(&rn, names->old_dir, names->new_dir);
 }
 
 int fs_rename_whiteout(struct fs *fs, const struct fs_names *names, unsigned flags, uint32_t uid,

@@ -79,7 +79,8 @@ static int load_part(struct inode *inode, uint64_t logical, char *part, size_t b
 		return r;
 	if (!m.physical || m.unwritten)
 		return -EUCLEAN;
-	r = meta_read(inode->fs, m.physical, META_SYMLINK, inode->ino, NULL, &b);
+	r = meta_read(inode->fs, m.physical,
+		      &(struct meta_expected){META_SYMLINK, inode->ino, NULL}, &b);
 	if (r < 0)
 		return r;
 	memcpy(part, (const uint8_t *)bufio_data(b) + DISK_HEAD_BYTES, bytes);

@@ -124,19 +124,18 @@ static int change(struct fs *fs, uint64_t ino, const struct request *q)
 	return r;
 }
 
-int fs_setxattr(struct fs *fs, uint64_t ino, const char *name, const void *value, size_t size,
-		unsigned flags)
+int fs_setxattr(struct fs *fs, uint64_t ino, const struct fs_xattr *x, unsigned flags)
 {
-	struct xattr_value v = {value, (uint32_t)size};
+	struct xattr_value v = {x->value, (uint32_t)x->size};
 	struct request q = {.value = &v, .flags = flags};
 	int r;
 
 	if (flags & ~(unsigned)(XATTR_CREATE | XATTR_REPLACE | FS_XATTR_KILL_SGID))
 		return -EINVAL;
-	r = xattr_name_parse(name, &q.name);
+	r = xattr_name_parse(x->name, &q.name);
 	if (r < 0)
 		return r;
-	return size > XATTR_VALUE_MAX ? -E2BIG : change(fs, ino, &q);
+	return x->size > XATTR_VALUE_MAX ? -E2BIG : change(fs, ino, &q);
 }
 
 int fs_removexattr(struct fs *fs, uint64_t ino, const char *name)

@@ -66,7 +66,7 @@ int xattr_block_read(struct inode *inode, uint64_t block, enum meta_kind kind,
 
 	if (!balloc_valid(g, block, 1))
 		return -EUCLEAN;
-	r = meta_read(inode->fs, block, kind, inode->ino, NULL, ret_b);
+	r = meta_read(inode->fs, block, &(struct meta_expected){kind, inode->ino, NULL}, ret_b);
 	if (r < 0)
 		return r;
 	d = bufio_data(*ret_b);

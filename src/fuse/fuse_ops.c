@@ -220,13 +220,13 @@ static void op_rename(fuse_req_t req, fuse_ino_t old_dir, const char *old_name, 
 		      const char *new_name, unsigned flags)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
-	struct fs_names names = {old_dir, new_dir, old_name, new_name};
+	const struct fs_names names = {old_dir, old_name, new_dir, new_name};
 
 	if (flags & RENAME_WHITEOUT)
 		reply(req, fs_rename_whiteout(fs_of(req), &names, flags & ~RENAME_WHITEOUT,
 					      ctx->uid, ctx->gid));
 	else
-		reply(req, fs_rename(fs_of(req), old_dir, old_name, new_dir, new_name, flags));
+		reply(req, fs_rename(fs_of(req), &names, flags));
 }
 
 /* Kept is nothing: with a reply too, all that RELEASE ends is the kernel's. */

@@ -96,7 +96,8 @@ static int setxattr(struct front *f, const struct fuse_in_header *in)
 		return -EINVAL;
 	if (x->setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID)
 		flags |= FS_XATTR_KILL_SGID;
-	return fs_setxattr(f->fs, in->nodeid, name, name + len + 1, x->size, flags);
+	return fs_setxattr(f->fs, in->nodeid, &(struct fs_xattr){name, name + len + 1, x->size},
+			   flags);
 }
 
 static void attr_of(const struct fs_attr *a, struct fuse_attr *ret)

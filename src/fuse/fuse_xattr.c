@@ -99,7 +99,8 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
 		 int flags)
 {
 	if (!absent(req))
-		reply(req, fs_setxattr(fs_of(req), ino, name, value, size, (unsigned)flags));
+		reply(req, fs_setxattr(fs_of(req), ino, &(struct fs_xattr){name, value, size},
+				       (unsigned)flags));
 }
 
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)

@@ -58,9 +58,10 @@ static int transfer_extent(struct run *run, const struct instruction *i, unsigne
 			   const struct iovec *iov, bool write)
 {
 	struct extent_call call = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0};
+	const struct bufio_extent x = {i->block, nr, iov, 1};
 	bool is_async = i->slot % 2;
-	int r = (write ? bufio_write_extent : bufio_read_extent)(
-		run->client, i->block, nr, iov, 1, is_async ? extent_done : NULL, &call);
+	int r = (write ? bufio_write_extent
+		       : bufio_read_extent)(run->client, &x, is_async ? extent_done : NULL, &call);
 
 	if (r || !is_async)
 		return r;
@@ -121,7 +122,7 @@ void extent_write(struct thread *t, const struct instruction *i)
 	stamp = atomic_fetch_add(&run->last_stamp, nr);
 	for (unsigned k = 0; k < nr; k++)
 		content_fill(run, data + k * run->p->block_bytes, stamp + k + 1, i->block + k);
-	r = is_behind ? bufio_write_behind(run->client, i->block, nr, data, free, data)
+	r = is_behind ? bufio_write_behind(run->client, i->block, &iov, free, data)
 		      : transfer_extent(run, i, nr, &iov, true);
 	step_expect(run, r, "write extent");
 	for (unsigned k = 0; !r && k < nr; k++) {

@@ -112,7 +112,7 @@ static int read_extent(void)
 {
 	struct iovec iov = {extent, sizeof(extent)};
 
-	return bufio_read_extent(client, 0, 4, &iov, 1, NULL, NULL);
+	return bufio_read_extent(client, &(struct bufio_extent){0, 4, &iov, 1}, NULL, NULL);
 }
 
 static int write_extent(void)
@@ -120,7 +120,7 @@ static int write_extent(void)
 	struct iovec iov = {extent, sizeof(extent)};
 
 	memset(extent, 9, sizeof(extent));
-	return bufio_write_extent(client, 40, 4, &iov, 1, NULL, NULL);
+	return bufio_write_extent(client, &(struct bufio_extent){40, 4, &iov, 1}, NULL, NULL);
 }
 
 /* All chunks of the device are there, so it needs no memory. */

@@ -59,7 +59,9 @@ static void fill(unsigned first, unsigned nr)
 static void write_behind(uint64_t block, unsigned nr, unsigned first)
 {
 	fill(first, nr);
-	ck_assert_int_eq(bufio_write_behind(t.client, block, nr, memory, done, &all_done), 0);
+	ck_assert_int_eq(bufio_write_behind(t.client, block, &(struct iovec){memory, nr * BLOCK},
+					    done, &all_done),
+			 0);
 }
 
 START_TEST(call_returns_before_the_device_has_the_data)
@@ -90,7 +92,10 @@ static int read_extent_call(struct tc *cache, void *argument)
 	int value;
 
 	ck_assert_int_eq(
-		bufio_read_extent(cache->client, *(uint64_t *)argument, 1, &iov, 1, NULL, NULL), 0);
+		bufio_read_extent(cache->client,
+				  &(struct bufio_extent){*(uint64_t *)argument, 1, &iov, 1}, NULL,
+				  NULL),
+		0);
 	memcpy(&value, iov.iov_base, sizeof(value));
 	free(iov.iov_base);
 	return value;
@@ -204,7 +209,8 @@ END_TEST
 
 static int second_call(struct tc *cache, void *argument)
 {
-	return bufio_write_behind(cache->client, 14, 8, argument, done, &all_done);
+	return bufio_write_behind(cache->client, 14, &(struct iovec){argument, 8 * BLOCK}, done,
+				  &all_done);
 }
 
 START_TEST(the_later_of_two_that_overlap_wins)
@@ -244,9 +250,13 @@ START_TEST(error_is_told_while_there_is_no_room_for_the_data)
 		tc_put(&small, i, i + 1);
 	dam_fail(small.dam, DAM_WRITE, UINT32_MAX, -EIO);
 	fill(100, 8);
-	ck_assert_int_eq(bufio_write_behind(small.client, 10, 8, memory, done, &all_done), 0);
+	ck_assert_int_eq(bufio_write_behind(small.client, 10, &(struct iovec){memory, 8 * BLOCK},
+					    done, &all_done),
+			 0);
 	ck_assert_int_eq(bufio_write_dirty_buffers(small.client), -EIO);
-	ck_assert_int_eq(bufio_read_extent(small.client, 12, 1, &iov, 1, NULL, NULL), -EIO);
+	ck_assert_int_eq(
+		bufio_read_extent(small.client, &(struct bufio_extent){12, 1, &iov, 1}, NULL, NULL),
+		-EIO);
 	ck_assert_uint_eq(bufio_abandon(small.client), 12);
 	done_wait(&all_done, 1);
 	dam_fail(small.dam, 0, 0, 0);
@@ -266,7 +276,9 @@ START_TEST(data_finds_room_when_the_device_is_well_again)
 		tc_put(&small, i, i + 1);
 	dam_fail(small.dam, DAM_WRITE, UINT32_MAX, -EIO);
 	fill(100, 8);
-	ck_assert_int_eq(bufio_write_behind(small.client, 10, 8, memory, done, &all_done), 0);
+	ck_assert_int_eq(bufio_write_behind(small.client, 10, &(struct iovec){memory, 8 * BLOCK},
+					    done, &all_done),
+			 0);
 	ck_assert_int_eq(bufio_write_dirty_buffers(small.client), -EIO);
 	dam_fail(small.dam, 0, 0, 0);
 	ck_assert_int_eq(bufio_write_range(small.client, 0, 4), 0);
@@ -280,10 +292,18 @@ END_TEST
 
 START_TEST(bad_arguments_are_refused)
 {
-	ck_assert_int_eq(bufio_write_behind(t.client, NR_BLOCKS - 1, 2, memory, done, &all_done),
+	ck_assert_int_eq(bufio_write_behind(t.client, NR_BLOCKS - 1,
+					    &(struct iovec){memory, 2 * BLOCK}, done, &all_done),
 			 -ERANGE);
-	ck_assert_int_eq(bufio_write_behind(t.client, 0, 0, memory, done, &all_done), -EINVAL);
-	ck_assert_int_eq(bufio_write_behind(t.client, 0, 1, memory + 1, done, &all_done), -EINVAL);
+	ck_assert_int_eq(bufio_write_behind(t.client, 0, &(struct iovec){memory, BLOCK + 512}, done,
+					    &all_done),
+			 -EINVAL);
+	ck_assert_int_eq(bufio_write_behind(t.client, 0, &(struct iovec){memory, 0 * BLOCK}, done,
+					    &all_done),
+			 -EINVAL);
+	ck_assert_int_eq(bufio_write_behind(t.client, 0, &(struct iovec){memory + 1, 1 * BLOCK},
+					    done, &all_done),
+			 -EINVAL);
 	ck_assert_uint_eq(all_done.nr, 0);
 }
 END_TEST

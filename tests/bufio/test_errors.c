@@ -310,8 +310,12 @@ START_TEST(failed_extents_change_nothing_that_is_cached)
 	iov = (struct iovec){data, 4 * CACHE_BLOCK};
 	cache_put(&c, 2, 22);
 	cache_fail(&c, BUFIO_FAULT_READ | BUFIO_FAULT_WRITE, 0);
-	ck_assert_int_eq(bufio_read_extent(c.client, 0, 4, &iov, 1, NULL, NULL), -EIO);
-	ck_assert_int_eq(bufio_write_extent(c.client, 0, 4, &iov, 1, NULL, NULL), -EIO);
+	ck_assert_int_eq(
+		bufio_read_extent(c.client, &(struct bufio_extent){0, 4, &iov, 1}, NULL, NULL),
+		-EIO);
+	ck_assert_int_eq(
+		bufio_write_extent(c.client, &(struct bufio_extent){0, 4, &iov, 1}, NULL, NULL),
+		-EIO);
 	cache_mend(&c);
 	ck_assert_uint_eq(cache_get(&c, 2), 22);
 	cache_flush(&c);

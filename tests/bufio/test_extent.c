@@ -80,7 +80,8 @@ START_TEST(aligned_memory_is_transferred_without_a_copy)
 	struct iovec iov[2] = {{memory, 100 * BLOCK}, {memory + 101 * BLOCK, 156 * BLOCK}};
 	struct dam_counts n;
 
-	ck_assert_int_eq(bufio_read_extent(t.client, 10, NR, iov, 2, NULL, NULL), 0);
+	ck_assert_int_eq(
+		bufio_read_extent(t.client, &(struct bufio_extent){10, NR, iov, 2}, NULL, NULL), 0);
 	dam_counts(t.dam, &n);
 	ck_assert_uint_eq(n.reads, 1);
 	ck_assert_uint_eq(n.largest_bytes, NR * BLOCK);
@@ -94,11 +95,14 @@ START_TEST(unaligned_memory_takes_a_copy)
 	struct dam_counts n;
 
 	fill(memory + 1, 1);
-	ck_assert_int_eq(bufio_write_extent(t.client, 0, NR, &iov, 1, NULL, NULL), 0);
+	ck_assert_int_eq(
+		bufio_write_extent(t.client, &(struct bufio_extent){0, NR, &iov, 1}, NULL, NULL),
+		0);
 	dam_counts(t.dam, &n);
 	ck_assert_uint_eq(n.writes, 1);
 	memset(memory, 0, NR * BLOCK);
-	ck_assert_int_eq(bufio_read_extent(t.client, 0, NR, &iov, 1, NULL, NULL), 0);
+	ck_assert_int_eq(
+		bufio_read_extent(t.client, &(struct bufio_extent){0, NR, &iov, 1}, NULL, NULL), 0);
 	assert_filled(memory + 1, 1);
 }
 END_TEST
@@ -113,7 +117,8 @@ START_TEST(odd_parts_copy_their_own_block_only)
 	struct dam_counts n;
 
 	fill(memory, 7);
-	ck_assert_int_eq(bufio_write_extent(t.client, 0, NR, iov, 4, NULL, NULL), 0);
+	ck_assert_int_eq(
+		bufio_write_extent(t.client, &(struct bufio_extent){0, NR, iov, 4}, NULL, NULL), 0);
 	dam_counts(t.dam, &n);
 	ck_assert_uint_eq(n.writes, 3);
 	for (unsigned i = 0; i < NR; i++)
@@ -129,9 +134,14 @@ START_TEST(parts_may_be_empty_or_smaller_than_a_block)
 		iov[i + (i >= 9)] = (struct iovec){memory + i * 512, 512};
 	iov[9] = (struct iovec){memory, 0};
 	fill(memory, 7);
-	ck_assert_int_eq(bufio_write_extent(t.client, 0, NR, iov, NR * 8 + 1, NULL, NULL), 0);
+	ck_assert_int_eq(bufio_write_extent(t.client,
+					    &(struct bufio_extent){0, NR, iov, NR * 8 + 1}, NULL,
+					    NULL),
+			 0);
 	memset(memory, 0, NR * BLOCK);
-	ck_assert_int_eq(bufio_read_extent(t.client, 0, NR, iov, NR * 8 + 1, NULL, NULL), 0);
+	ck_assert_int_eq(bufio_read_extent(t.client, &(struct bufio_extent){0, NR, iov, NR * 8 + 1},
+					   NULL, NULL),
+			 0);
 	assert_filled(memory, 7);
 }
 END_TEST
@@ -143,10 +153,12 @@ START_TEST(what_is_all_cached_needs_no_device)
 
 	for (unsigned i = 0; i < 8; i++)
 		tc_put(&t, i, 100 + i);
-	ck_assert_int_eq(bufio_read_extent(t.client, 0, 8, &iov, 1, NULL, NULL), 0);
+	ck_assert_int_eq(
+		bufio_read_extent(t.client, &(struct bufio_extent){0, 8, &iov, 1}, NULL, NULL), 0);
 	ck_assert_uint_eq(*(unsigned *)(memory + 7 * BLOCK), 107);
 	memcpy(memory, &(unsigned){55}, 4);
-	ck_assert_int_eq(bufio_write_extent(t.client, 0, 8, &iov, 1, NULL, NULL), 0);
+	ck_assert_int_eq(
+		bufio_write_extent(t.client, &(struct bufio_extent){0, 8, &iov, 1}, NULL, NULL), 0);
 	ck_assert_uint_eq(tc_get(&t, 0), 55);
 	dam_counts(t.dam, &n);
 	ck_assert_uint_eq(n.reads + n.writes, 0);
@@ -159,12 +171,15 @@ START_TEST(only_gaps_between_cached_blocks_are_transferred)
 	struct dam_counts n;
 
 	fill(memory, 1);
-	ck_assert_int_eq(bufio_write_extent(t.client, 0, NR, &iov, 1, NULL, NULL), 0);
+	ck_assert_int_eq(
+		bufio_write_extent(t.client, &(struct bufio_extent){0, NR, &iov, 1}, NULL, NULL),
+		0);
 	tc_put(&t, 3, 1000);
 	tc_put(&t, 200, 2000);
 	dam_reset(t.dam);
 	memset(memory, 0, NR * BLOCK);
-	ck_assert_int_eq(bufio_read_extent(t.client, 0, NR, &iov, 1, NULL, NULL), 0);
+	ck_assert_int_eq(
+		bufio_read_extent(t.client, &(struct bufio_extent){0, NR, &iov, 1}, NULL, NULL), 0);
 	dam_counts(t.dam, &n);
 	ck_assert_uint_eq(n.reads, 3);
 	ck_assert_uint_eq(n.read_bytes, (NR - 2) * BLOCK);
@@ -182,14 +197,18 @@ START_TEST(call_with_done_returns_before_the_transfer)
 	result_init(&x);
 	fill(memory, 5);
 	dam_close(t.dam, DAM_WRITE);
-	ck_assert_int_eq(bufio_write_extent(t.client, 0, NR, &iov, 1, result_done, &x), 0);
+	ck_assert_int_eq(bufio_write_extent(t.client, &(struct bufio_extent){0, NR, &iov, 1},
+					    result_done, &x),
+			 0);
 	ck_assert_uint_eq(x.nr_done, 0);
 	dam_open(t.dam, DAM_WRITE);
 	ck_assert_int_eq(result_wait(&x), 0);
 	ck_assert_uint_eq(tc_on_device(&t, NR - 1), 5 + NR - 1);
 	result_init(&x);
 	memset(memory, 0, NR * BLOCK);
-	ck_assert_int_eq(bufio_read_extent(t.client, 0, NR, &iov, 1, result_done, &x), 0);
+	ck_assert_int_eq(bufio_read_extent(t.client, &(struct bufio_extent){0, NR, &iov, 1},
+					   result_done, &x),
+			 0);
 	ck_assert_int_eq(result_wait(&x), 0);
 	assert_filled(memory, 5);
 }
@@ -211,7 +230,9 @@ START_TEST(read_into_the_cache_waits_for_a_write_past_it)
 	result_init(&x);
 	fill(memory, 100);
 	dam_close(t.dam, DAM_WRITE);
-	ck_assert_int_eq(bufio_write_extent(t.client, 0, NR, &iov, 1, result_done, &x), 0);
+	ck_assert_int_eq(bufio_write_extent(t.client, &(struct bufio_extent){0, NR, &iov, 1},
+					    result_done, &x),
+			 0);
 	dam_wait(t.dam, 1);
 	ck_assert_int_eq(bufio_prefetch(t.client, 0, 16), 0);
 	call_start(&call, &t, read_5, NULL);
@@ -231,11 +252,18 @@ START_TEST(error_of_one_piece_is_the_result)
 	tc_put(&t, 7, 1);
 	result_init(&x);
 	dam_fail(t.dam, DAM_READ, 1, -EIO);
-	ck_assert_int_eq(bufio_read_extent(t.client, 0, NR, &iov, 1, result_done, &x), 0);
+	ck_assert_int_eq(bufio_read_extent(t.client, &(struct bufio_extent){0, NR, &iov, 1},
+					   result_done, &x),
+			 0);
 	ck_assert_int_eq(result_wait(&x), -EIO);
-	ck_assert_int_eq(bufio_read_extent(t.client, 0, NR, &iov, 1, NULL, NULL), 0);
-	ck_assert_int_eq(bufio_read_extent(t.client, 0, NR - 1, &iov, 1, NULL, NULL), -EINVAL);
-	ck_assert_int_eq(bufio_read_extent(t.client, NR_BLOCKS, NR, &iov, 1, NULL, NULL), -ERANGE);
+	ck_assert_int_eq(
+		bufio_read_extent(t.client, &(struct bufio_extent){0, NR, &iov, 1}, NULL, NULL), 0);
+	ck_assert_int_eq(
+		bufio_read_extent(t.client, &(struct bufio_extent){0, NR - 1, &iov, 1}, NULL, NULL),
+		-EINVAL);
+	ck_assert_int_eq(bufio_read_extent(t.client, &(struct bufio_extent){NR_BLOCKS, NR, &iov, 1},
+					   NULL, NULL),
+			 -ERANGE);
 }
 END_TEST
 
@@ -244,7 +272,9 @@ START_TEST(extent_that_a_failed_flush_lost_is_told_until_abandon)
 {
 	struct iovec iov = {memory, NR * BLOCK};
 
-	ck_assert_int_eq(bufio_write_extent(t.client, 0, NR, &iov, 1, NULL, NULL), 0);
+	ck_assert_int_eq(
+		bufio_write_extent(t.client, &(struct bufio_extent){0, NR, &iov, 1}, NULL, NULL),
+		0);
 	dam_fail(t.dam, DAM_FLUSH, 1, -EIO);
 	ck_assert_int_eq(bufio_write_dirty_buffers(t.client), -EIO);
 	ck_assert_int_eq(bufio_write_dirty_buffers(t.client), -EIO);
@@ -258,7 +288,9 @@ START_TEST(zeroout_is_seen_in_the_cache_and_on_the_device)
 	struct iovec iov = {memory, NR * BLOCK};
 
 	fill(memory, 9);
-	ck_assert_int_eq(bufio_write_extent(t.client, 0, NR, &iov, 1, NULL, NULL), 0);
+	ck_assert_int_eq(
+		bufio_write_extent(t.client, &(struct bufio_extent){0, NR, &iov, 1}, NULL, NULL),
+		0);
 	tc_put(&t, 3, 1000);
 	ck_assert_int_eq(bufio_issue_zeroout(t.client, 2, 100), 0);
 	ck_assert_uint_eq(tc_get(&t, 3), 0);

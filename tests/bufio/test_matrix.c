@@ -77,7 +77,8 @@ static void work(struct bufio_client *c, const char *path, unsigned seed)
 		check(c, NR_BLOCKS - 40 + i, seed);
 	for (unsigned i = 0; i < 300; i++)
 		check(c, i * 37 % NR_BLOCKS, seed);
-	ck_assert_int_eq(bufio_read_extent(c, 30, 16, &iov, 1, NULL, NULL), 0);
+	ck_assert_int_eq(bufio_read_extent(c, &(struct bufio_extent){30, 16, &iov, 1}, NULL, NULL),
+			 0);
 	ck_assert_mem_eq(data + 7 * BLOCK, want, BLOCK);
 	free(data);
 	free(want);

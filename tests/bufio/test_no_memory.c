@@ -84,9 +84,11 @@ START_TEST(extent_without_memory_says_so)
 	struct tc t;
 
 	init(&t);
-	ck_assert_int_eq(WITHOUT_MEMORY(bufio_read_extent(t.client, 1, 1, &iov, 1, NULL, NULL)),
+	ck_assert_int_eq(WITHOUT_MEMORY(bufio_read_extent(
+				 t.client, &(struct bufio_extent){1, 1, &iov, 1}, NULL, NULL)),
 			 -ENOMEM);
-	ck_assert_int_eq(bufio_read_extent(t.client, 1, 1, &iov, 1, NULL, NULL), 0);
+	ck_assert_int_eq(
+		bufio_read_extent(t.client, &(struct bufio_extent){1, 1, &iov, 1}, NULL, NULL), 0);
 	tc_finish(&t);
 }
 END_TEST

@@ -203,10 +203,12 @@ START_TEST(extents_are_coherent_with_buffers)
 	struct iovec iov = {data, sizeof(data)};
 
 	put(42, 4);
-	ck_assert_int_eq(bufio_read_extent(client, 40, 8, &iov, 1, NULL, NULL), 0);
+	ck_assert_int_eq(
+		bufio_read_extent(client, &(struct bufio_extent){40, 8, &iov, 1}, NULL, NULL), 0);
 	ck_assert_int_eq(data[2 * BLOCK], 4);
 	memset(data, 6, sizeof(data));
-	ck_assert_int_eq(bufio_write_extent(client, 40, 8, &iov, 1, NULL, NULL), 0);
+	ck_assert_int_eq(
+		bufio_write_extent(client, &(struct bufio_extent){40, 8, &iov, 1}, NULL, NULL), 0);
 	ck_assert_uint_eq(get(42), 0x06060606);
 	ck_assert_uint_eq(on_device(47), 0x06060606);
 }

@@ -100,7 +100,7 @@ static void set_xattr(struct scenario *s, struct fs *fs, uint64_t ino, const cha
 	static const uint8_t value[20000] = "value";
 
 	if (ino)
-		note(s, "setxattr", fs_setxattr(fs, ino, name, value, size, 0));
+		note(s, "setxattr", fs_setxattr(fs, ino, &(struct fs_xattr){name, value, size}, 0));
 }
 
 /* Of a directory: what is made in it has a block for its own. */
@@ -115,7 +115,9 @@ static void set_acl(struct scenario *s, struct fs *fs, uint64_t dir)
 	acl[4 + 8 * 23] = 0x20;
 	if (dir)
 		note(s, "setxattr",
-		     fs_setxattr(fs, dir, "system.posix_acl_default", acl, sizeof(acl), 0));
+		     fs_setxattr(fs, dir,
+				 &(struct fs_xattr){"system.posix_acl_default", acl, sizeof(acl)},
+				 0));
 }
 
 static void change_xattrs(struct scenario *s, struct fs *fs, uint64_t ino)
@@ -160,12 +162,13 @@ static void change_names(struct scenario *s, struct fs *fs, uint64_t dir)
 
 	memset(name, 'a', sizeof(name) - 1);
 	if (sub)
-		note(s, "rename", fs_rename(fs, dir, name, sub, "moved", 0));
+		note(s, "rename", fs_rename(fs, &(struct fs_names){dir, name, sub, "moved"}, 0));
 	memset(name, 'b', sizeof(name) - 1);
-	note(s, "rename", fs_rename(fs, dir, name, dir, "link", 0));
+	note(s, "rename", fs_rename(fs, &(struct fs_names){dir, name, dir, "link"}, 0));
 	memset(name, 'c', sizeof(name) - 1);
 	if (sub)
-		note(s, "rename", fs_rename(fs, dir, name, dir, "sub", RENAME_EXCHANGE));
+		note(s, "rename",
+		     fs_rename(fs, &(struct fs_names){dir, name, dir, "sub"}, RENAME_EXCHANGE));
 	for (unsigned n = 3; n < 15; n++) {
 		memset(name, 'a' + (int)n, sizeof(name) - 1);
 		note(s, "unlink", fs_unlink(fs, dir, name));

@@ -113,7 +113,7 @@ int do_rename(struct fs *fs, const char *from, const char *to, unsigned flags)
 	if (old_dir)
 		new_dir = walk_parent(fs, to, &new_name, &r);
 	if (new_dir)
-		r = fs_rename(fs, old_dir, old_name, new_dir, new_name, flags);
+		r = fs_rename(fs, &(struct fs_names){old_dir, old_name, new_dir, new_name}, flags);
 	if (old_dir)
 		fs_forget(fs, old_dir, 1);
 	if (new_dir)
@@ -173,7 +173,7 @@ int do_setxattr(struct fs *fs, const char *path, const char *name, const void *v
 
 	if (!ino)
 		return r;
-	r = fs_setxattr(fs, ino, name, value, size, 0);
+	r = fs_setxattr(fs, ino, &(struct fs_xattr){name, value, size}, 0);
 	fs_forget(fs, ino, 1);
 	return r;
 }

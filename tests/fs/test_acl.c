@@ -68,7 +68,7 @@ static int set(uint64_t ino, const char *name, const char *text)
 {
 	struct value v = value_of(text);
 
-	return fs_setxattr(i.fs, ino, name, v.bytes, v.size, 0);
+	return fs_setxattr(i.fs, ino, &(struct fs_xattr){name, v.bytes, v.size}, 0);
 }
 
 /* NULL: it has none. */
@@ -173,12 +173,18 @@ START_TEST(what_is_no_acl_is_refused)
 		ck_assert_int_eq(set(ino, ACCESS, bad_acls[n]), -EINVAL);
 		ck_assert_int_eq(set(ino, DEFAULT, bad_acls[n]), -EINVAL);
 	}
-	ck_assert_int_eq(fs_setxattr(i.fs, ino, ACCESS, v.bytes, v.size - 1, 0), -EINVAL);
-	ck_assert_int_eq(fs_setxattr(i.fs, ino, ACCESS, v.bytes, 3, 0), -EINVAL);
-	ck_assert_int_eq(fs_setxattr(i.fs, ino, ACCESS, v.bytes, 0, 0), -EINVAL);
+	ck_assert_int_eq(fs_setxattr(i.fs, ino, &(struct fs_xattr){ACCESS, v.bytes, v.size - 1}, 0),
+			 -EINVAL);
+	ck_assert_int_eq(fs_setxattr(i.fs, ino, &(struct fs_xattr){ACCESS, v.bytes, 3}, 0),
+			 -EINVAL);
+	ck_assert_int_eq(fs_setxattr(i.fs, ino, &(struct fs_xattr){ACCESS, v.bytes, 0}, 0),
+			 -EINVAL);
 	v.bytes[0] = 1;
-	ck_assert_int_eq(fs_setxattr(i.fs, ino, ACCESS, v.bytes, v.size, 0), -EINVAL);
-	ck_assert_int_eq(fs_setxattr(i.fs, ino, ACCESS, v.bytes, ACL_MAX_BYTES + 4, 0), -E2BIG);
+	ck_assert_int_eq(fs_setxattr(i.fs, ino, &(struct fs_xattr){ACCESS, v.bytes, v.size}, 0),
+			 -EINVAL);
+	ck_assert_int_eq(
+		fs_setxattr(i.fs, ino, &(struct fs_xattr){ACCESS, v.bytes, ACL_MAX_BYTES + 4}, 0),
+		-E2BIG);
 	expect(ino, ACCESS, NULL);
 	expect(ino, DEFAULT, NULL);
 	ck_assert_uint_eq(mode_of(ino), 0755);
@@ -318,7 +324,8 @@ START_TEST(the_largest_acl_is_inherited_and_follows_chmod)
 
 	image_init_mounted(&i, SIZE, _i ? 1024 : 4096);
 	dir = image_make(&i, INODE_ROOT, "d", S_IFDIR | 0755);
-	ck_assert_int_eq(fs_setxattr(i.fs, dir, DEFAULT, v.bytes, v.size, 0), 0);
+	ck_assert_int_eq(fs_setxattr(i.fs, dir, &(struct fs_xattr){DEFAULT, v.bytes, v.size}, 0),
+			 0);
 	sub = image_make(&i, dir, "sub", S_IFDIR | 0750);
 	ck_assert_uint_eq(mode_of(sub), 0750);
 	chmod_to(sub, 0731);
@@ -345,7 +352,8 @@ START_TEST(without_space_for_the_acl_nothing_is_made)
 
 	image_init_mounted(&i, SIZE / 2, 1024);
 	dir = image_make(&i, INODE_ROOT, "d", S_IFDIR | 0755);
-	ck_assert_int_eq(fs_setxattr(i.fs, dir, DEFAULT, v.bytes, v.size, 0), 0);
+	ck_assert_int_eq(fs_setxattr(i.fs, dir, &(struct fs_xattr){DEFAULT, v.bytes, v.size}, 0),
+			 0);
 	image_write(&i, image_make(&i, INODE_ROOT, "big", S_IFREG | 0644), 0, big, sizeof(big));
 	while (r == 0) {
 		snprintf(name, sizeof(name), "%u", n++);
@@ -383,8 +391,11 @@ START_TEST(privileges_go_as_asked)
 
 	image_init_mounted(&i, SIZE, 1024);
 	ino = image_make(&i, INODE_ROOT, "f", S_IFREG | kills[_i].mode);
-	ck_assert_int_eq(fs_setxattr(i.fs, ino, "security.capability", "12345", 5, 0), 0);
-	ck_assert_int_eq(fs_setxattr(i.fs, ino, "security.other", "12345", 5, 0), 0);
+	ck_assert_int_eq(
+		fs_setxattr(i.fs, ino, &(struct fs_xattr){"security.capability", "12345", 5}, 0),
+		0);
+	ck_assert_int_eq(
+		fs_setxattr(i.fs, ino, &(struct fs_xattr){"security.other", "12345", 5}, 0), 0);
 	ck_assert_int_eq(fs_setattr(i.fs, ino, &to, kills[_i].mask, &attr), 0);
 	ck_assert_uint_eq(attr.mode & 07777, kills[_i].want);
 	ck_assert_uint_eq(attr.size, kills[_i].mask & FS_SET_SIZE ? 3 : 0);
@@ -403,9 +414,11 @@ START_TEST(setgid_goes_with_a_new_acl_if_asked)
 
 	image_init_mounted(&i, SIZE, 1024);
 	ino = image_make(&i, INODE_ROOT, "f", S_IFREG | 06755);
-	ck_assert_int_eq(fs_setxattr(i.fs, ino, ACCESS, v.bytes, v.size, 0), 0);
+	ck_assert_int_eq(fs_setxattr(i.fs, ino, &(struct fs_xattr){ACCESS, v.bytes, v.size}, 0), 0);
 	ck_assert_uint_eq(mode_of(ino), 06771);
-	ck_assert_int_eq(fs_setxattr(i.fs, ino, ACCESS, v.bytes, v.size, FS_XATTR_KILL_SGID), 0);
+	ck_assert_int_eq(fs_setxattr(i.fs, ino, &(struct fs_xattr){ACCESS, v.bytes, v.size},
+				     FS_XATTR_KILL_SGID),
+			 0);
 	ck_assert_uint_eq(mode_of(ino), 04771);
 	finish();
 }
@@ -443,8 +456,8 @@ START_TEST(an_acl_that_is_none_is_found_by_the_check)
 	image_init_mounted(&i, SIZE, 1024);
 	ino = image_make(&i, INODE_ROOT, "f", S_IFREG | 0644);
 	/* no room for it in the inode */
-	ck_assert_int_eq(fs_setxattr(i.fs, ino, "user.a", v.bytes, 100, 0), 0);
-	ck_assert_int_eq(fs_setxattr(i.fs, ino, ACCESS, v.bytes, v.size, 0), 0);
+	ck_assert_int_eq(fs_setxattr(i.fs, ino, &(struct fs_xattr){"user.a", v.bytes, 100}, 0), 0);
+	ck_assert_int_eq(fs_setxattr(i.fs, ino, &(struct fs_xattr){ACCESS, v.bytes, v.size}, 0), 0);
 	image_unmount(&i);
 	image_peek(&i, geo_inode_block(&i.geo, ino), geo_inode_offset(&i.geo, ino), &d, sizeof(d));
 	image_break(&i, le64_get(d.xattr_block), 48 + 8 + 4, 9);

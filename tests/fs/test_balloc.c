@@ -231,7 +231,9 @@ START_TEST(freed_block_loses_its_head)
 	ck_assert_int_eq(balloc_free(&t, block, 1), 0);
 	ck_assert_int_eq(txn_stop(&t), 0);
 	image_settle(&i);
-	ck_assert_int_eq(bufio_write_extent(i.fs->bufio, block, 1, &iov, 1, NULL, NULL), 0);
+	ck_assert_int_eq(bufio_write_extent(i.fs->bufio, &(struct bufio_extent){block, 1, &iov, 1},
+					    NULL, NULL),
+			 0);
 	ck_assert_int_eq(bufio_write_dirty_buffers(i.fs->bufio), 0);
 	image_peek(&i, block, 0, disk, sizeof(disk));
 	ck_assert_mem_eq(disk, data, sizeof(disk));

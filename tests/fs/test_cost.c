@@ -130,7 +130,11 @@ START_TEST(replace_by_rename_is_two_writes)
 
 		write_at(ino, 0, 4096);
 		sync_file(ino);
-		ck_assert_int_eq(fs_rename(fs, INODE_ROOT, "file.new", INODE_ROOT, "file", 0), 0);
+		ck_assert_int_eq(
+			fs_rename(fs,
+				  &(struct fs_names){INODE_ROOT, "file.new", INODE_ROOT, "file"},
+				  0),
+			0);
 		sync_file(INODE_ROOT);
 		expect(2, 2);
 		fs_forget(fs, ino, 1);
@@ -150,7 +154,8 @@ START_TEST(change_of_names_and_fsync_of_the_directory_is_one_write)
 	ck_assert_int_eq(fs_make(fs, INODE_ROOT, "link", &link, &a), 0);
 	sync_file(INODE_ROOT);
 	expect(1, 1);
-	ck_assert_int_eq(fs_rename(fs, INODE_ROOT, "link", INODE_ROOT, "other", 0), 0);
+	ck_assert_int_eq(
+		fs_rename(fs, &(struct fs_names){INODE_ROOT, "link", INODE_ROOT, "other"}, 0), 0);
 	sync_file(INODE_ROOT);
 	expect(1, 1);
 	ck_assert_int_eq(fs_unlink(fs, INODE_ROOT, "other"), 0);

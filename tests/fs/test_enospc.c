@@ -238,9 +238,12 @@ START_TEST(what_needs_no_block_goes_on_when_none_is_left)
 	image_write(&i, old, 3001, "LOCK", 4);
 	ck_assert_int_eq(fs_write(i.fs, old, 0, "x", 1), -ENOSPC);
 	ck_assert_int_eq(fs_link(i.fs, file, dir, "l", &attr), 0);
-	ck_assert_int_eq(fs_rename(i.fs, dir, "l", dir, "m", 0), 0);
-	ck_assert_int_eq(fs_rename(i.fs, INODE_ROOT, "file", INODE_ROOT, "old", 0), 0);
-	ck_assert_int_eq(fs_rename(i.fs, INODE_ROOT, "old", dir, "m", RENAME_EXCHANGE), 0);
+	ck_assert_int_eq(fs_rename(i.fs, &(struct fs_names){dir, "l", dir, "m"}, 0), 0);
+	ck_assert_int_eq(
+		fs_rename(i.fs, &(struct fs_names){INODE_ROOT, "file", INODE_ROOT, "old"}, 0), 0);
+	ck_assert_int_eq(
+		fs_rename(i.fs, &(struct fs_names){INODE_ROOT, "old", dir, "m"}, RENAME_EXCHANGE),
+		0);
 	ck_assert_int_eq(fs_read(i.fs, file, 9, &c, 1), 1);
 	ck_assert_int_eq(c, 'e');
 	image_make(&i, dir, "empty", S_IFREG | 0600);
@@ -299,7 +302,7 @@ START_TEST(a_name_without_room_leaves_nothing_behind)
 	ck_assert_int_eq(try_make(dir, name, S_IFREG | 0600, &ino), -ENOSPC);
 	ck_assert_int_eq(try_make(dir, name, S_IFDIR | 0700, &ino), -ENOSPC);
 	ck_assert_int_eq(fs_link(i.fs, file, dir, name, &attr), -ENOSPC);
-	ck_assert_int_eq(fs_rename(i.fs, dir, "file", dir, name, 0), -ENOSPC);
+	ck_assert_int_eq(fs_rename(i.fs, &(struct fs_names){dir, "file", dir, name}, 0), -ENOSPC);
 	ck_assert_int_eq(fs_lookup(i.fs, dir, name, &attr), -ENOENT);
 	after = image_statfs(&i);
 	ck_assert_uint_eq(after.free_blocks, before.free_blocks);

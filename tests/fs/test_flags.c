@@ -79,9 +79,12 @@ START_TEST(an_immutable_file_cannot_be_changed_in_any_way)
 	ck_assert_int_eq(fs_write(i.fs, file, 10, "x", 1), -EPERM);
 	ck_assert_int_eq(link_to(file, INODE_ROOT, "other"), -EPERM);
 	ck_assert_int_eq(fs_unlink(i.fs, INODE_ROOT, "file"), -EPERM);
-	ck_assert_int_eq(fs_rename(i.fs, INODE_ROOT, "file", dir, "moved", 0), -EPERM);
-	ck_assert_int_eq(fs_rename(i.fs, dir, "below", INODE_ROOT, "file", 0), -EPERM);
-	ck_assert_int_eq(fs_rename(i.fs, dir, "below", INODE_ROOT, "file", RENAME_EXCHANGE),
+	ck_assert_int_eq(fs_rename(i.fs, &(struct fs_names){INODE_ROOT, "file", dir, "moved"}, 0),
+			 -EPERM);
+	ck_assert_int_eq(fs_rename(i.fs, &(struct fs_names){dir, "below", INODE_ROOT, "file"}, 0),
+			 -EPERM);
+	ck_assert_int_eq(fs_rename(i.fs, &(struct fs_names){dir, "below", INODE_ROOT, "file"},
+				   RENAME_EXCHANGE),
 			 -EPERM);
 	after = image_attr(&i, file);
 	ck_assert_mem_eq(&before, &after, sizeof(before));
@@ -103,7 +106,9 @@ START_TEST(an_append_only_file_grows_and_does_nothing_else)
 	ck_assert_int_eq(setattr(file, FS_SET_ATIME_NOW | FS_SET_MTIME_NOW), 0);
 	ck_assert_int_eq(link_to(file, INODE_ROOT, "other"), -EPERM);
 	ck_assert_int_eq(fs_unlink(i.fs, INODE_ROOT, "file"), -EPERM);
-	ck_assert_int_eq(fs_rename(i.fs, INODE_ROOT, "file", INODE_ROOT, "moved", 0), -EPERM);
+	ck_assert_int_eq(
+		fs_rename(i.fs, &(struct fs_names){INODE_ROOT, "file", INODE_ROOT, "moved"}, 0),
+		-EPERM);
 	ck_assert_uint_eq(image_attr(&i, file).size, 13);
 }
 END_TEST
@@ -127,9 +132,12 @@ START_TEST(names_in_an_immutable_directory_stay_as_they_are)
 	ck_assert_int_eq(make(dir, "new"), -EPERM);
 	ck_assert_int_eq(link_to(file, dir, "new"), -EPERM);
 	ck_assert_int_eq(fs_unlink(i.fs, dir, "below"), -EPERM);
-	ck_assert_int_eq(fs_rename(i.fs, dir, "below", dir, "new", 0), -EPERM);
-	ck_assert_int_eq(fs_rename(i.fs, INODE_ROOT, "file", dir, "new", 0), -EPERM);
-	ck_assert_int_eq(fs_rename(i.fs, INODE_ROOT, "dir", INODE_ROOT, "new", 0), -EPERM);
+	ck_assert_int_eq(fs_rename(i.fs, &(struct fs_names){dir, "below", dir, "new"}, 0), -EPERM);
+	ck_assert_int_eq(fs_rename(i.fs, &(struct fs_names){INODE_ROOT, "file", dir, "new"}, 0),
+			 -EPERM);
+	ck_assert_int_eq(
+		fs_rename(i.fs, &(struct fs_names){INODE_ROOT, "dir", INODE_ROOT, "new"}, 0),
+		-EPERM);
 	ck_assert_int_eq(fs_rmdir(i.fs, INODE_ROOT, "dir"), -EPERM);
 	ck_assert_int_eq(setattr(dir, FS_SET_MODE), -EPERM);
 	/* what is in it may change */
@@ -143,12 +151,15 @@ START_TEST(an_append_only_directory_takes_names_and_gives_none_away)
 	set(dir, FS_APPEND_FL);
 	ck_assert_int_eq(make(dir, "new"), 0);
 	ck_assert_int_eq(link_to(file, dir, "hard"), 0);
-	ck_assert_int_eq(fs_rename(i.fs, INODE_ROOT, "file", dir, "moved", 0), 0);
+	ck_assert_int_eq(fs_rename(i.fs, &(struct fs_names){INODE_ROOT, "file", dir, "moved"}, 0),
+			 0);
 	ck_assert_int_eq(fs_unlink(i.fs, dir, "new"), -EPERM);
-	ck_assert_int_eq(fs_rename(i.fs, dir, "new", dir, "newer", 0), -EPERM);
-	ck_assert_int_eq(fs_rename(i.fs, dir, "new", INODE_ROOT, "new", 0), -EPERM);
+	ck_assert_int_eq(fs_rename(i.fs, &(struct fs_names){dir, "new", dir, "newer"}, 0), -EPERM);
+	ck_assert_int_eq(fs_rename(i.fs, &(struct fs_names){dir, "new", INODE_ROOT, "new"}, 0),
+			 -EPERM);
 	ck_assert_int_eq(make(INODE_ROOT, "rival"), 0);
-	ck_assert_int_eq(fs_rename(i.fs, INODE_ROOT, "rival", dir, "new", 0), -EPERM);
+	ck_assert_int_eq(fs_rename(i.fs, &(struct fs_names){INODE_ROOT, "rival", dir, "new"}, 0),
+			 -EPERM);
 }
 END_TEST
 
@@ -206,11 +217,14 @@ START_TEST(a_tree_of_one_project_takes_nothing_of_another)
 {
 	ck_assert_int_eq(fs_set_flags(i.fs, dir, FS_PROJINHERIT_FL, 5), 0);
 	ck_assert_int_eq(link_to(file, dir, "hard"), -EXDEV);
-	ck_assert_int_eq(fs_rename(i.fs, INODE_ROOT, "file", dir, "moved", 0), -EXDEV);
-	ck_assert_int_eq(fs_rename(i.fs, dir, "below", INODE_ROOT, "out", 0), 0);
+	ck_assert_int_eq(fs_rename(i.fs, &(struct fs_names){INODE_ROOT, "file", dir, "moved"}, 0),
+			 -EXDEV);
+	ck_assert_int_eq(fs_rename(i.fs, &(struct fs_names){dir, "below", INODE_ROOT, "out"}, 0),
+			 0);
 	ck_assert_int_eq(fs_set_flags(i.fs, file, 0, 5), 0);
 	ck_assert_int_eq(link_to(file, dir, "hard"), 0);
-	ck_assert_int_eq(fs_rename(i.fs, INODE_ROOT, "file", dir, "moved", 0), 0);
+	ck_assert_int_eq(fs_rename(i.fs, &(struct fs_names){INODE_ROOT, "file", dir, "moved"}, 0),
+			 0);
 }
 END_TEST
 
@@ -250,7 +264,7 @@ START_TEST(what_is_done_in_a_synchronous_directory_is_durable_at_once)
 	image_remount(&i);
 	ck_assert_uint_eq(image_lookup(&i, INODE_ROOT, "dir"), dir);
 	ck_assert_int_eq(make(dir, "new"), 0);
-	ck_assert_int_eq(fs_rename(i.fs, dir, "below", dir, "moved", 0), 0);
+	ck_assert_int_eq(fs_rename(i.fs, &(struct fs_names){dir, "below", dir, "moved"}, 0), 0);
 	cut_power();
 	ck_assert_uint_eq(image_lookup(&i, INODE_ROOT, "dir"), dir);
 	ck_assert_int_eq(exists(dir, "new"), _i != 0);

@@ -43,7 +43,7 @@ static void store(enum meta_kind kind, uint8_t fill)
 static int load(enum meta_kind kind, uint64_t owner, meta_check *check)
 {
 	struct bufio_buffer *b;
-	int r = meta_read(i.fs, BLOCK, kind, owner, check, &b);
+	int r = meta_read(i.fs, BLOCK, &(struct meta_expected){kind, owner, check}, &b);
 
 	if (r == 0)
 		bufio_release(b);
@@ -99,7 +99,9 @@ START_TEST(misplaced_block_is_refused)
 	store(META_DIR, 7);
 	image_peek(&i, BLOCK, 0, data, sizeof(data));
 	image_poke(&i, BLOCK + 1, 0, data, sizeof(data));
-	ck_assert_int_eq(meta_read(i.fs, BLOCK + 1, META_DIR, OWNER, NULL, &b), -EUCLEAN);
+	ck_assert_int_eq(
+		meta_read(i.fs, BLOCK + 1, &(struct meta_expected){META_DIR, OWNER, NULL}, &b),
+		-EUCLEAN);
 }
 END_TEST
 

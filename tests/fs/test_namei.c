@@ -50,7 +50,7 @@ static int lookup(uint64_t dir, const char *name)
 
 static int rename_to(const char *from, const char *to, unsigned flags)
 {
-	return fs_rename(i.fs, INODE_ROOT, from, INODE_ROOT, to, flags);
+	return fs_rename(i.fs, &(struct fs_names){INODE_ROOT, from, INODE_ROOT, to}, flags);
 }
 
 START_TEST(a_name_is_made_once)
@@ -117,8 +117,10 @@ START_TEST(a_file_is_no_directory)
 	ck_assert_int_eq(lookup(ino, ".."), -ENOTDIR);
 	ck_assert_int_eq(fs_unlink(i.fs, ino, "x"), -ENOTDIR);
 	ck_assert_int_eq(fs_link(i.fs, ino, ino, "x", &attr), -ENOTDIR);
-	ck_assert_int_eq(fs_rename(i.fs, INODE_ROOT, "f", ino, "x", 0), -ENOTDIR);
-	ck_assert_int_eq(fs_rename(i.fs, ino, "f", INODE_ROOT, "x", 0), -ENOTDIR);
+	ck_assert_int_eq(fs_rename(i.fs, &(struct fs_names){INODE_ROOT, "f", ino, "x"}, 0),
+			 -ENOTDIR);
+	ck_assert_int_eq(fs_rename(i.fs, &(struct fs_names){ino, "f", INODE_ROOT, "x"}, 0),
+			 -ENOTDIR);
 	ck_assert_int_eq(fs_readdir(i.fs, ino, 0, NULL, NULL), -ENOTDIR);
 	ck_assert_int_eq(fs_link(i.fs, dir, INODE_ROOT, "x", &attr), -EPERM);
 	ck_assert_int_eq(fs_unlink(i.fs, INODE_ROOT, "d"), -EISDIR);
@@ -163,13 +165,16 @@ START_TEST(a_directory_does_not_move_below_itself)
 	uint64_t b = image_make(&i, a, "b", S_IFDIR | 0700);
 	uint64_t c = image_make(&i, b, "c", S_IFDIR | 0700);
 
-	ck_assert_int_eq(fs_rename(i.fs, INODE_ROOT, "a", a, "x", 0), -EINVAL);
-	ck_assert_int_eq(fs_rename(i.fs, INODE_ROOT, "a", c, "x", 0), -EINVAL);
-	ck_assert_int_eq(fs_rename(i.fs, a, "b", c, "x", 0), -EINVAL);
-	ck_assert_int_eq(fs_rename(i.fs, b, "c", INODE_ROOT, "a", RENAME_EXCHANGE), -EINVAL);
-	ck_assert_int_eq(fs_rename(i.fs, b, "c", INODE_ROOT, "a", 0), -ENOTEMPTY);
-	ck_assert_int_eq(fs_rename(i.fs, b, "c", INODE_ROOT, "x", 0), 0);
-	ck_assert_int_eq(fs_rename(i.fs, INODE_ROOT, "a", c, "x", 0), 0);
+	ck_assert_int_eq(fs_rename(i.fs, &(struct fs_names){INODE_ROOT, "a", a, "x"}, 0), -EINVAL);
+	ck_assert_int_eq(fs_rename(i.fs, &(struct fs_names){INODE_ROOT, "a", c, "x"}, 0), -EINVAL);
+	ck_assert_int_eq(fs_rename(i.fs, &(struct fs_names){a, "b", c, "x"}, 0), -EINVAL);
+	ck_assert_int_eq(
+		fs_rename(i.fs, &(struct fs_names){b, "c", INODE_ROOT, "a"}, RENAME_EXCHANGE),
+		-EINVAL);
+	ck_assert_int_eq(fs_rename(i.fs, &(struct fs_names){b, "c", INODE_ROOT, "a"}, 0),
+			 -ENOTEMPTY);
+	ck_assert_int_eq(fs_rename(i.fs, &(struct fs_names){b, "c", INODE_ROOT, "x"}, 0), 0);
+	ck_assert_int_eq(fs_rename(i.fs, &(struct fs_names){INODE_ROOT, "a", c, "x"}, 0), 0);
 	ck_assert_uint_eq(image_lookup(&i, a, ".."), c);
 }
 END_TEST
@@ -197,7 +202,7 @@ START_TEST(an_exchange_swaps_directories_between_directories)
 	uint64_t dir = image_make(&i, a, "x", S_IFDIR | 0700);
 	uint64_t file = image_make(&i, b, "y", S_IFREG | 0600);
 
-	ck_assert_int_eq(fs_rename(i.fs, a, "x", b, "y", RENAME_EXCHANGE), 0);
+	ck_assert_int_eq(fs_rename(i.fs, &(struct fs_names){a, "x", b, "y"}, RENAME_EXCHANGE), 0);
 	ck_assert_uint_eq(image_lookup(&i, a, "x"), file);
 	ck_assert_uint_eq(image_lookup(&i, b, "y"), dir);
 	ck_assert_uint_eq(image_lookup(&i, dir, ".."), b);
@@ -262,9 +267,14 @@ START_TEST(links_end_at_the_limit)
 	ck_assert_int_eq(fs_link(i.fs, ino, INODE_ROOT, "g", &attr), -EMLINK);
 	ck_assert_int_eq(lookup(INODE_ROOT, "g"), -ENOENT);
 	ck_assert_int_eq(make(dir, "x", S_IFDIR | 0700), -EMLINK);
-	ck_assert_int_eq(fs_rename(i.fs, INODE_ROOT, "e", dir, "e", 0), -EMLINK);
-	ck_assert_int_eq(fs_rename(i.fs, INODE_ROOT, "e", dir, "file", RENAME_EXCHANGE), -EMLINK);
-	ck_assert_int_eq(fs_rename(i.fs, dir, "file", INODE_ROOT, "e", RENAME_EXCHANGE), -EMLINK);
+	ck_assert_int_eq(fs_rename(i.fs, &(struct fs_names){INODE_ROOT, "e", dir, "e"}, 0),
+			 -EMLINK);
+	ck_assert_int_eq(
+		fs_rename(i.fs, &(struct fs_names){INODE_ROOT, "e", dir, "file"}, RENAME_EXCHANGE),
+		-EMLINK);
+	ck_assert_int_eq(
+		fs_rename(i.fs, &(struct fs_names){dir, "file", INODE_ROOT, "e"}, RENAME_EXCHANGE),
+		-EMLINK);
 	ck_assert_int_eq(make(dir, "x", S_IFREG | 0600), 0);
 	set_nlink(ino, 1);
 	set_nlink(dir, 2);
@@ -310,14 +320,15 @@ START_TEST(names_change_the_times_that_posix_says)
 	assert_times(f, "c");
 	assert_times(e, "mc");
 	assert_times(d, "");
-	ck_assert_int_eq(fs_rename(i.fs, d, "f", d, "h", 0), 0);
+	ck_assert_int_eq(fs_rename(i.fs, &(struct fs_names){d, "f", d, "h"}, 0), 0);
 	assert_times(f, "c");
 	assert_times(d, "mc");
-	ck_assert_int_eq(fs_rename(i.fs, d, "h", e, "l", 0), 0); /* the same inode: nothing */
+	ck_assert_int_eq(fs_rename(i.fs, &(struct fs_names){d, "h", e, "l"}, 0),
+			 0); /* the same inode: nothing */
 	assert_times(f, "");
 	assert_times(d, "");
 	assert_times(e, "");
-	ck_assert_int_eq(fs_rename(i.fs, d, "h", e, "g", 0), 0);
+	ck_assert_int_eq(fs_rename(i.fs, &(struct fs_names){d, "h", e, "g"}, 0), 0);
 	assert_times(f, "c");
 	assert_times(g, "c");
 	assert_times(d, "mc");
@@ -373,7 +384,7 @@ END_TEST
 
 static int rename_whiteout(const char *from, const char *to, unsigned flags)
 {
-	const struct fs_names names = {INODE_ROOT, INODE_ROOT, from, to};
+	const struct fs_names names = {INODE_ROOT, from, INODE_ROOT, to};
 
 	return fs_rename_whiteout(i.fs, &names, flags, 5, 6);
 }
@@ -415,7 +426,8 @@ START_TEST(a_whiteout_takes_the_old_name)
 	ck_assert_int_eq(rename_whiteout("dir", "gone", 0), 0);
 	assert_whiteout("dir");
 	ck_assert_uint_eq(image_lookup(&i, INODE_ROOT, "gone"), dir);
-	ck_assert_int_eq(fs_rename(i.fs, INODE_ROOT, "other", INODE_ROOT, "file", 0), 0);
+	ck_assert_int_eq(
+		fs_rename(i.fs, &(struct fs_names){INODE_ROOT, "other", INODE_ROOT, "file"}, 0), 0);
 	ck_assert_uint_eq(image_attr(&i, INODE_ROOT).nlink, nlink);
 	/* both names one file's: nothing is done */
 	ck_assert_int_eq(rename_whiteout("file", "file", 0), 0);

@@ -320,7 +320,8 @@ static void *attempt(void *context)
 		a->result = fs_link(i.fs, a->file, a->dir, name, &attr);
 		break;
 	case FULL_RENAME:
-		a->result = fs_rename(i.fs, INODE_ROOT, "small", a->dir, name, 0);
+		a->result =
+			fs_rename(i.fs, &(struct fs_names){INODE_ROOT, "small", a->dir, name}, 0);
 		break;
 	default:
 		a->result = fs_setattr(i.fs, a->file, &attr, FS_SET_SIZE, &attr);

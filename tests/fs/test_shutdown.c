@@ -53,7 +53,9 @@ START_TEST(every_call_fails_afterwards)
 	ck_assert_int_eq(fs_link(i.fs, synced, INODE_ROOT, "more", &a), -EIO);
 	ck_assert_int_eq(fs_unlink(i.fs, INODE_ROOT, "synced"), -EIO);
 	ck_assert_int_eq(fs_rmdir(i.fs, INODE_ROOT, "synced"), -EIO);
-	ck_assert_int_eq(fs_rename(i.fs, INODE_ROOT, "synced", INODE_ROOT, "more", 0), -EIO);
+	ck_assert_int_eq(
+		fs_rename(i.fs, &(struct fs_names){INODE_ROOT, "synced", INODE_ROOT, "more"}, 0),
+		-EIO);
 	ck_assert_int_eq(fs_readlink(i.fs, synced, data, 10), -EIO);
 	ck_assert_int_eq(fs_read(i.fs, synced, 0, data, 10), -EIO);
 	ck_assert_int_eq(fs_write(i.fs, synced, 0, data, 10), -EIO);

@@ -142,7 +142,8 @@ static void step_rename(struct worker *w)
 	static const unsigned flags[] = {0, 0, RENAME_NOREPLACE, RENAME_EXCHANGE};
 
 	expect(w, "rename",
-	       fs_rename(i.fs, draw_dir(w), draw_name(w), draw_dir(w), draw_name(w),
+	       fs_rename(i.fs,
+			 &(struct fs_names){draw_dir(w), draw_name(w), draw_dir(w), draw_name(w)},
 			 flags[draw(w, 4)]));
 }
 
@@ -190,7 +191,9 @@ static void step_xattr(struct worker *w)
 		break;
 	default:
 		memset(value, 'a' + (int)draw(w, 26), sizeof(value));
-		expect(w, "setxattr", fs_setxattr(i.fs, ino, name, value, sizes[draw(w, 5)], 0));
+		expect(w, "setxattr",
+		       fs_setxattr(i.fs, ino, &(struct fs_xattr){name, value, sizes[draw(w, 5)]},
+				   0));
 	}
 }
 

@@ -229,7 +229,8 @@ START_TEST(what_fails_and_what_writes_nothing_moves_no_time)
 	ck_assert_int_eq(fs_setattr(i.fs, file, &huge, FS_SET_SIZE, &got), -EFBIG);
 	ck_assert_int_eq(fs_set_flags(i.fs, file, 1u << 31, 0), -EOPNOTSUPP);
 	ck_assert_int_eq(fs_unlink(i.fs, dir, "none"), -ENOENT);
-	ck_assert_int_eq(fs_rename(i.fs, dir, "none", INODE_ROOT, "file", 0), -ENOENT);
+	ck_assert_int_eq(fs_rename(i.fs, &(struct fs_names){dir, "none", INODE_ROOT, "file"}, 0),
+			 -ENOENT);
 	ck_assert_int_eq(fs_link(i.fs, file, INODE_ROOT, "dir", &got), -EEXIST);
 	changed(file, "");
 	changed(dir, "");

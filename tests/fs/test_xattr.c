@@ -28,7 +28,7 @@ static const unsigned block_bytes[] = {1024, 4096, 65536};
 static void set(uint64_t ino, const char *name, unsigned size, uint8_t seed)
 {
 	fill(size, seed);
-	ck_assert_int_eq(fs_setxattr(i.fs, ino, name, value, size, 0), 0);
+	ck_assert_int_eq(fs_setxattr(i.fs, ino, &(struct fs_xattr){name, value, size}, 0), 0);
 }
 
 static void finish(void)
@@ -94,15 +94,20 @@ START_TEST(flags_say_whether_it_may_or_must_be_there)
 
 	image_init_mounted(&i, SIZE, 4096);
 	ino = image_make(&i, INODE_ROOT, "f", S_IFREG | 0644);
-	ck_assert_int_eq(fs_setxattr(i.fs, ino, "user.a", "1", 1, XATTR_REPLACE), -ENODATA);
-	ck_assert_int_eq(fs_setxattr(i.fs, ino, "user.a", "1", 1, XATTR_CREATE), 0);
-	ck_assert_int_eq(fs_setxattr(i.fs, ino, "user.a", "2", 1, XATTR_CREATE), -EEXIST);
+	ck_assert_int_eq(
+		fs_setxattr(i.fs, ino, &(struct fs_xattr){"user.a", "1", 1}, XATTR_REPLACE),
+		-ENODATA);
+	ck_assert_int_eq(fs_setxattr(i.fs, ino, &(struct fs_xattr){"user.a", "1", 1}, XATTR_CREATE),
+			 0);
+	ck_assert_int_eq(fs_setxattr(i.fs, ino, &(struct fs_xattr){"user.a", "2", 1}, XATTR_CREATE),
+			 -EEXIST);
 	ck_assert_int_eq(fs_getxattr(i.fs, ino, "user.a", back, 1), 1);
 	ck_assert_int_eq(back[0], '1');
-	ck_assert_int_eq(fs_setxattr(i.fs, ino, "user.a", "3", 1, XATTR_REPLACE), 0);
+	ck_assert_int_eq(
+		fs_setxattr(i.fs, ino, &(struct fs_xattr){"user.a", "3", 1}, XATTR_REPLACE), 0);
 	ck_assert_int_eq(fs_getxattr(i.fs, ino, "user.a", back, 1), 1);
 	ck_assert_int_eq(back[0], '3');
-	ck_assert_int_eq(fs_setxattr(i.fs, ino, "user.a", "3", 1, 64), -EINVAL);
+	ck_assert_int_eq(fs_setxattr(i.fs, ino, &(struct fs_xattr){"user.a", "3", 1}, 64), -EINVAL);
 	finish();
 }
 END_TEST
@@ -114,19 +119,24 @@ START_TEST(names_that_cannot_be_are_refused)
 
 	image_init_mounted(&i, SIZE, 4096);
 	ino = image_make(&i, INODE_ROOT, "f", S_IFREG | 0644);
-	ck_assert_int_eq(fs_setxattr(i.fs, ino, "user.", "1", 1, 0), -EINVAL);
-	ck_assert_int_eq(fs_setxattr(i.fs, ino, "users.a", "1", 1, 0), -EOPNOTSUPP);
-	ck_assert_int_eq(fs_setxattr(i.fs, ino, "system.other", "1", 1, 0), -EOPNOTSUPP);
-	ck_assert_int_eq(fs_setxattr(i.fs, ino, "system.posix_acl_accessx", "1", 1, 0),
+	ck_assert_int_eq(fs_setxattr(i.fs, ino, &(struct fs_xattr){"user.", "1", 1}, 0), -EINVAL);
+	ck_assert_int_eq(fs_setxattr(i.fs, ino, &(struct fs_xattr){"users.a", "1", 1}, 0),
 			 -EOPNOTSUPP);
+	ck_assert_int_eq(fs_setxattr(i.fs, ino, &(struct fs_xattr){"system.other", "1", 1}, 0),
+			 -EOPNOTSUPP);
+	ck_assert_int_eq(
+		fs_setxattr(i.fs, ino, &(struct fs_xattr){"system.posix_acl_accessx", "1", 1}, 0),
+		-EOPNOTSUPP);
 	ck_assert_int_eq(fs_getxattr(i.fs, ino, "name", NULL, 0), -EOPNOTSUPP);
 	ck_assert_int_eq(fs_removexattr(i.fs, ino, ""), -EOPNOTSUPP);
 	memset(name + 5, 'n', 251);
-	ck_assert_int_eq(fs_setxattr(i.fs, ino, name, "1", 1, 0), -ERANGE);
+	ck_assert_int_eq(fs_setxattr(i.fs, ino, &(struct fs_xattr){name, "1", 1}, 0), -ERANGE);
 	name[255] = '\0';
-	ck_assert_int_eq(fs_setxattr(i.fs, ino, name, "1", 1, 0), 0);
+	ck_assert_int_eq(fs_setxattr(i.fs, ino, &(struct fs_xattr){name, "1", 1}, 0), 0);
 	ck_assert_int_eq(fs_getxattr(i.fs, ino, name, NULL, 0), 1);
-	ck_assert_int_eq(fs_setxattr(i.fs, ino, "user.a", value, XATTR_VALUE_MAX + 1, 0), -E2BIG);
+	ck_assert_int_eq(
+		fs_setxattr(i.fs, ino, &(struct fs_xattr){"user.a", value, XATTR_VALUE_MAX + 1}, 0),
+		-E2BIG);
 	finish();
 }
 END_TEST
@@ -140,8 +150,9 @@ START_TEST(a_kind_of_inode_has_the_namespaces_it_may_have)
 
 	image_init_mounted(&i, SIZE, 4096);
 	ino = image_make(&i, INODE_ROOT, "f", mode | 0644);
-	ck_assert_int_eq(fs_setxattr(i.fs, ino, "user.a", "1", 1, 0), user ? 0 : -EPERM);
-	ck_assert_int_eq(fs_setxattr(i.fs, ino, "trusted.a", "22", 2, 0), 0);
+	ck_assert_int_eq(fs_setxattr(i.fs, ino, &(struct fs_xattr){"user.a", "1", 1}, 0),
+			 user ? 0 : -EPERM);
+	ck_assert_int_eq(fs_setxattr(i.fs, ino, &(struct fs_xattr){"trusted.a", "22", 2}, 0), 0);
 	set(ino, "security.a", 5000, 5);
 	check_after_remount(&i);
 	ino = image_lookup(&i, INODE_ROOT, "f");
@@ -231,13 +242,13 @@ START_TEST(no_more_names_than_can_be_listed)
 	image_init_mounted(&i, SIZE, 4096);
 	ino = image_make(&i, INODE_ROOT, "f", S_IFREG | 0644);
 	while (r == 0)
-		r = fs_setxattr(i.fs, ino, numbered(n++), "", 0, 0);
+		r = fs_setxattr(i.fs, ino, &(struct fs_xattr){numbered(n++), "", 0}, 0);
 	ck_assert_int_eq(r, -ENOSPC);
 	ck_assert_int_gt(fs_listxattr(i.fs, ino, list, sizeof(list)), 65536 - 64);
 	/* what is there can change, and make room */
 	set(ino, numbered(0), 5000, 1);
 	ck_assert_int_eq(fs_removexattr(i.fs, ino, numbered(1)), 0);
-	ck_assert_int_eq(fs_setxattr(i.fs, ino, numbered(1), "", 0, 0), 0);
+	ck_assert_int_eq(fs_setxattr(i.fs, ino, &(struct fs_xattr){numbered(1), "", 0}, 0), 0);
 	finish();
 }
 END_TEST
@@ -450,10 +461,12 @@ START_TEST(a_value_without_space_leaves_the_old_one)
 		at += (uint64_t)n;
 	ck_assert_int_eq(n, -ENOSPC);
 	n = 0;
-	ck_assert_int_eq(fs_setxattr(i.fs, ino, "user.large", value, 65536, 0), -ENOSPC);
-	ck_assert_int_eq(fs_setxattr(i.fs, ino, "user.small", value, 65536, 0), -ENOSPC);
+	ck_assert_int_eq(fs_setxattr(i.fs, ino, &(struct fs_xattr){"user.large", value, 65536}, 0),
+			 -ENOSPC);
+	ck_assert_int_eq(fs_setxattr(i.fs, ino, &(struct fs_xattr){"user.small", value, 65536}, 0),
+			 -ENOSPC);
 	for (unsigned k = 0; n == 0; k++)
-		n = fs_setxattr(i.fs, ino, numbered(k), value, 300, 0);
+		n = fs_setxattr(i.fs, ino, &(struct fs_xattr){numbered(k), value, 300}, 0);
 	ck_assert_int_eq(n, -ENOSPC);
 	expect(&i, ino, "user.small", 40, 1);
 	expect(&i, ino, "user.large", 20000, 2);
@@ -487,7 +500,8 @@ START_TEST(a_value_does_not_lie_in_crumbs)
 	/* the blocks that were kept are one run */
 	ck_assert_int_eq(fs_fallocate(i.fs, files[0], 0, at, i.fs->kept_blocks * 1024), 0);
 	ck_assert_uint_gt(image_statfs(&i).free_blocks, 1000);
-	ck_assert_int_eq(fs_setxattr(i.fs, ino, "user.a", value, 65536, 0), -ENOSPC);
+	ck_assert_int_eq(fs_setxattr(i.fs, ino, &(struct fs_xattr){"user.a", value, 65536}, 0),
+			 -ENOSPC);
 	expect(&i, ino, "user.a", 3000, 1);
 	set(ino, "user.a", 10000, 2);
 	check_after_remount(&i);

@@ -62,7 +62,9 @@ static void model_set(uint64_t *seed, uint64_t ino, struct attribute *a, const c
 	int r = a->exists ? ways[way].present : ways[way].absent;
 
 	fill(new.size, new.seed);
-	ck_assert_int_eq(fs_setxattr(i.fs, ino, name, value, new.size, ways[way].flags), r);
+	ck_assert_int_eq(
+		fs_setxattr(i.fs, ino, &(struct fs_xattr){name, value, new.size}, ways[way].flags),
+		r);
 	if (r == 0)
 		*a = new;
 }

@@ -59,7 +59,8 @@ START_TEST(a_value_is_not_written_before_it_is_whole)
 	image_init_mounted(&i, 32 << 20, BLOCK);
 	ino = image_make(&i, 1, "holder", S_IFREG | 0600);
 	make_dirty_free_blocks();
-	ck_assert_int_eq(fs_setxattr(i.fs, ino, "user.a", value, sizeof(value), 0), 0);
+	ck_assert_int_eq(
+		fs_setxattr(i.fs, ino, &(struct fs_xattr){"user.a", value, sizeof(value)}, 0), 0);
 	ck_assert_uint_eq(nr_values, 3);
 	fs_forget(i.fs, ino, 1);
 	image_unmount(&i);

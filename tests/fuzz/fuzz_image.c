@@ -152,16 +152,17 @@ static void use_xattrs(struct use *u, uint64_t ino)
 		if (nr++ % 2)
 			note(u, fs_removexattr(u->fs, ino, name));
 		else
-			note(u, fs_setxattr(u->fs, ino, name, value, 700 * nr, 0));
+			note(u,
+			     fs_setxattr(u->fs, ino, &(struct fs_xattr){name, value, 700 * nr}, 0));
 	}
-	note(u, fs_setxattr(u->fs, ino, "trusted.new", value, 20, 0));
-	note(u, fs_setxattr(u->fs, ino, "trusted.large", value, 3000, 0));
+	note(u, fs_setxattr(u->fs, ino, &(struct fs_xattr){"trusted.new", value, 20}, 0));
+	note(u, fs_setxattr(u->fs, ino, &(struct fs_xattr){"trusted.large", value, 3000}, 0));
 }
 
 static void use_names(struct use *u, uint64_t dir, const struct names *n)
 {
 	const struct fs_new what = {.mode = S_IFREG | 0600}, sub = {.mode = S_IFDIR | 0700};
-	const struct fs_names whited = {INODE_ROOT, dir, "its other name", "its third name"};
+	const struct fs_names whited = {INODE_ROOT, "its other name", dir, "its third name"};
 	struct fs *fs = u->fs;
 	struct fs_attr attr;
 	int r;
@@ -171,7 +172,10 @@ static void use_names(struct use *u, uint64_t dir, const struct names *n)
 	if (r == 0) {
 		note(u, fs_write(fs, attr.ino, 0, n, 3000));
 		note(u, fs_link(fs, attr.ino, dir, "its other name", &attr));
-		note(u, fs_rename(fs, dir, "its other name", INODE_ROOT, "its other name", 0));
+		note(u, fs_rename(fs,
+				  &(struct fs_names){dir, "its other name", INODE_ROOT,
+						     "its other name"},
+				  0));
 		note(u, fs_rename_whiteout(fs, &whited, 0, 0, 0));
 		note(u, fs_unlink(fs, INODE_ROOT, "its other name"));
 		fs_forget(fs, attr.ino, 1);
@@ -179,9 +183,10 @@ static void use_names(struct use *u, uint64_t dir, const struct names *n)
 	r = fs_make(fs, dir, "a directory", &sub, &attr);
 	note(u, r);
 	if (r == 0 && n->nr) {
-		note(u, fs_rename(fs, dir, n->name[0], attr.ino, "moved", 0));
-		note(u, fs_rename(fs, attr.ino, "moved", dir, n->name[0], 0));
-		note(u, fs_rename(fs, dir, n->name[0], dir, n->name[n->nr - 1], RENAME_EXCHANGE));
+		note(u, fs_rename(fs, &(struct fs_names){dir, n->name[0], attr.ino, "moved"}, 0));
+		note(u, fs_rename(fs, &(struct fs_names){attr.ino, "moved", dir, n->name[0]}, 0));
+		note(u, fs_rename(fs, &(struct fs_names){dir, n->name[0], dir, n->name[n->nr - 1]},
+				  RENAME_EXCHANGE));
 	}
 	note(u, fs_rmdir(fs, dir, "a directory"));
 	note(u, fs_unlink(fs, dir, "a file that was not there"));

@@ -295,8 +295,10 @@ static void step_rename(struct model *m, uint64_t *seed)
 					.flags = flags[model_draw(seed, 4)]};
 	int r = model_rule_rename(m, &rn);
 
-	ck_assert_int_eq(fs_rename(m->fs, m->node[rn.from_dir].ino, model_name(rn.from),
-				   m->node[rn.to_dir].ino, model_name(rn.to), rn.flags),
+	ck_assert_int_eq(fs_rename(m->fs,
+				   &(struct fs_names){m->node[rn.from_dir].ino, model_name(rn.from),
+						      m->node[rn.to_dir].ino, model_name(rn.to)},
+				   rn.flags),
 			 r);
 }
 
@@ -366,7 +368,9 @@ static void step_xattr(struct model *m, uint64_t *seed)
 	memset(value, new.fill, new.size);
 	r = rule_xattr(n, k, &new);
 	if (new.exists)
-		ck_assert_int_eq(fs_setxattr(m->fs, n->ino, xattr_name(k), value, new.size, 0), r);
+		ck_assert_int_eq(fs_setxattr(m->fs, n->ino,
+					     &(struct fs_xattr){xattr_name(k), value, new.size}, 0),
+				 r);
 	else
 		ck_assert_int_eq(fs_removexattr(m->fs, n->ino, xattr_name(k)), r);
 }

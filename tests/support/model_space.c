@@ -33,8 +33,8 @@ void model_step_whiteout(struct model *m, uint64_t *seed)
 					.to_dir = model_draw_dir(m, seed),
 					.to = model_draw(seed, MODEL_NAMES),
 					.flags = model_draw(seed, 2) ? RENAME_NOREPLACE : 0};
-	const struct fs_names names = {m->node[rn.from_dir].ino, m->node[rn.to_dir].ino,
-				       model_name(rn.from), model_name(rn.to)};
+	const struct fs_names names = {m->node[rn.from_dir].ino, model_name(rn.from),
+				       m->node[rn.to_dir].ino, model_name(rn.to)};
 	unsigned node = model_unused_node(m);
 	struct fs_attr attr;
 	int r;

@@ -296,14 +296,21 @@ int bufio_drop_buffers(struct bufio_client *c);
  */
 uint64_t bufio_abandon(struct bufio_client *c);
 
+/* Adjoining blocks, and the memory that they come from or go to. */
+struct bufio_extent {
+	uint64_t block, nr_blocks;
+	const struct iovec *iov; /* covers nr_blocks whole blocks */
+	unsigned nr_iov;
+};
+
 /*
  * A transfer of many adjoining blocks between the device and the caller's memory, past
  * the buffers but coherent with them: cached blocks are copied from (read) or to and marked
  * dirty (write), the others are transferred directly.
  *
- * iov covers nr whole blocks.  A block whose parts have bases and lengths that are multiples of
- * the engine's memory_align and sector_bytes is transferred without a copy.  iov and the memory
- * are the library's until the end.
+ * A block whose parts have bases and lengths that are multiples of the engine's memory_align and
+ * sector_bytes is transferred without a copy.  iov and the memory are the library's until the
+ * end, *x only during the call.
  * A write is durable only after bufio_write_dirty_buffers(): it may have gone to buffers.  If the
  * flush fails, what went past them may be lost, see there.
  * Blocks that others change in the cache during the call come out old or new; who reads blocks
@@ -315,20 +322,20 @@ uint64_t bufio_abandon(struct bufio_client *c);
  * for writes of cached blocks.  Returns -EINVAL, -ERANGE or -ENOMEM without calling done; after
  * -ENOMEM part of a write may be in buffers.
  */
-int bufio_read_extent(struct bufio_client *c, uint64_t block, uint64_t nr, const struct iovec *iov,
-		      unsigned nr_iov, void (*done)(void *context, int result), void *context);
-int bufio_write_extent(struct bufio_client *c, uint64_t block, uint64_t nr, const struct iovec *iov,
-		       unsigned nr_iov, void (*done)(void *context, int result), void *context);
+int bufio_read_extent(struct bufio_client *c, const struct bufio_extent *x,
+		      void (*done)(void *context, int result), void *context);
+int bufio_write_extent(struct bufio_client *c, const struct bufio_extent *x,
+		       void (*done)(void *context, int result), void *context);
 
 /*
- * Write nr adjoining blocks from the caller's memory, past the buffers, and return before the device has them.  From the
+ * Write the adjoining blocks from block on, a piece of the caller's memory that is whole blocks, past the buffers, and return before the device has them.  From the
  * return on they are the blocks' contents for everybody, as if they were dirty buffers: who reads or writes them
  * waits until they are on the device, and the calls that write dirty buffers wait for them.  If the
  * write fails nothing is lost: the data becomes dirty buffers.  Until there is room for these, a flush, and whatever
  * wants one of the blocks, returns the error; bufio_abandon() throws the data away.
  * If a flush of the device fails, the data may be lost, see bufio_write_dirty_buffers().
  *
- * data, aligned to the engine's memory_align, must not change until done is called, once, from any thread, also from
+ * The memory, aligned to the engine's memory_align, must not change until done is called, once, from any thread, also from
  * within the call; it must not wait, and of this library it may call bufio_release(), bufio_mark_dirty() and the getters.
  * What is cached is written into its buffer; the call waits for writes of it, and for a write behind of one of the
  * blocks that is under way.
@@ -336,7 +343,7 @@ int bufio_write_extent(struct bufio_client *c, uint64_t block, uint64_t nr, cons
  * Returns 0; without calling done -EINVAL, -ERANGE, -ENOMEM (part of the data may be in buffers) or the error of such
  * a write behind.  dm-bufio has none.
  */
-int bufio_write_behind(struct bufio_client *c, uint64_t block, uint64_t nr, const void *data,
+int bufio_write_behind(struct bufio_client *c, uint64_t block, const struct iovec *data,
 		       void (*done)(void *context), void *context);
 
 /*
