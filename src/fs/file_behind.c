@@ -10,8 +10,9 @@
 
 #include <errno.h>
 
-/* Fewer are better off in the cache, where they join their neighbours. */
-#define LEAST_BLOCKS 16u
+/* In the cache, where they join their neighbours, each block costs; past it, each transfer. */
+#define LEAST_BLOCKS 64u
+#define LEAST_BYTES  (256u * 1024)
 
 void fs_loan_end(struct fs_loan *loan)
 {
@@ -61,19 +62,26 @@ static int start(struct inode *inode, uint64_t block, const struct data_lent *ru
 	return r;
 }
 
+static uint64_t least_blocks(const struct geometry *g)
+{
+	uint64_t nr = LEAST_BYTES >> g->block_shift;
+
+	return nr < LEAST_BLOCKS ? nr : LEAST_BLOCKS;
+}
+
 int data_write_behind(struct txn *t, struct inode *inode, uint64_t block,
 		      const struct data_lent *run)
 {
 	struct fs *fs = inode->fs;
+	uint64_t least = least_blocks(&fs->geo);
 	struct data_lent part = *run;
 	int r;
 
-	if (run->nr < LEAST_BLOCKS ||
-	    (uintptr_t)run->src & (bufio_engine_of(fs->bufio)->memory_align - 1))
+	if (run->nr < least || (uintptr_t)run->src & (bufio_engine_of(fs->bufio)->memory_align - 1))
 		return 0;
 	for (part.nr = 0; part.nr < run->nr && can_go_past(fs, block + part.nr);)
 		part.nr++;
-	if (part.nr < LEAST_BLOCKS)
+	if (part.nr < least)
 		return 0;
 	r = account(t, inode, block, &part);
 	if (r == 0)

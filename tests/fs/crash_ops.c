@@ -210,7 +210,7 @@ static int run(struct fs *fs, enum op op, char fill)
 	case APPEND_SMALL:
 		return append(fs, "/A/bar", 30, fill);
 	case APPEND_MUCH:
-		return append(fs, "/A/foo", 40000, fill);
+		return append(fs, "/A/foo", 70000, fill);
 	case OVERWRITE:
 		return do_write(fs, "/A/foo", 500, 1500, fill);
 	case WRITE_HOLE:
@@ -220,7 +220,7 @@ static int run(struct fs *fs, enum op op, char fill)
 	case APPEND_OTHER:
 		return append(fs, "/B/foo", 15000, fill);
 	case APPEND_MUCH_OTHER:
-		return append(fs, "/B/foo", 40000, fill);
+		return append(fs, "/B/foo", 70000, fill);
 	case CUT_OTHER:
 		return do_truncate(fs, "/B/foo", 0);
 	case PREALLOCATE:

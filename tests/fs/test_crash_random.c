@@ -33,14 +33,14 @@ static const char *draw_path(struct program *p)
 
 static int write_somewhere(struct program *p, const char *path, char fill)
 {
-	static const size_t sizes[] = {100, 1500, 6000, 15000, 30000};
+	static const size_t sizes[] = {100, 1500, 6000, 15000, 30000, 70000};
 	struct fs_attr a = {.size = 0};
 	uint64_t ino = path_ino(p->w.fs, path);
 
 	if (!ino || fs_getattr(p->w.fs, ino, &a) < 0 || !S_ISREG(a.mode))
 		return -ENOENT;
 	p->w.in_place = true;
-	return do_write(p->w.fs, path, draw(p, 3) ? a.size : draw(p, 20000), sizes[draw(p, 5)],
+	return do_write(p->w.fs, path, draw(p, 3) ? a.size : draw(p, 20000), sizes[draw(p, 6)],
 			fill);
 }
 
