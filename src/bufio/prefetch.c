@@ -128,7 +128,7 @@ static struct bufio_buffer *enter(struct bufio_client *c, uint64_t block, bool *
 		*ret_full = true;
 		return NULL;
 	}
-	b1 = cache_insert(b, block, ST_READING, CACHE_NO_HOLD);
+	b1 = cache_insert(b, block, ST_READING | ST_REF, CACHE_NO_HOLD);
 	if (b1 == b)
 		return b;
 	if (b1)
