@@ -4,7 +4,6 @@
  * metadata blocks and inodes without trusting them.  Calls bufio, meta and inode_disk's arithmetic.
  */
 #include "check_priv.h"
-#include "crc.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -271,23 +270,14 @@ struct note *note_of(struct check *c, uint64_t ino)
 	return &cg->notes[geo_index_of_ino(g, ino)];
 }
 
-static uint32_t crc_of(const struct check *c, uint64_t ino, const struct disk_inode *d)
-{
-	struct disk_inode copy = *d;
-	le64 number = le64_make(ino);
-
-	copy.crc = le32_make(0);
-	return crc32c(crc32c(c->fs.crc_seed, &number, sizeof(number)), &copy, sizeof(copy));
-}
-
 bool inode_crc_is_good(const struct check *c, uint64_t ino, const struct disk_inode *d)
 {
-	return le32_get(d->crc) == crc_of(c, ino, d);
+	return le32_get(d->crc) == inode_crc(&c->fs, ino, d);
 }
 
 void inode_stamp(const struct check *c, uint64_t ino, struct disk_inode *d)
 {
-	d->crc = le32_make(crc_of(c, ino, d));
+	d->crc = le32_make(inode_crc(&c->fs, ino, d));
 }
 
 int inode_load(struct check *c, uint64_t ino, struct disk_inode *ret)

@@ -2,7 +2,7 @@
 /*
  * Pass 2: the names.  Every entry of every directory: is it one, does it name an inode in use, of the
  * type it says; and who names whom is counted.  Then each name once, and the index.  Directories are taken in steps: while
- * those of one are checked, the blocks of the next and the inodes of the one behind that are on their way.
+ * those of one are checked, the blocks of the next are on their way, and inodes behind those.
  */
 #include "check_priv.h"
 
@@ -244,46 +244,48 @@ static int check_dir(struct check *c, struct check_dir *dir)
 	return r;
 }
 
-/* The table blocks of a step of directories. */
-static void read_inodes(struct check *c, size_t from)
+static size_t step_end(const struct check *c, size_t from)
 {
-	for (size_t i = from; i < from + STEP_DIRS && i < c->dirs.nr; i++)
-		ahead_add(c, geo_inode_block(&c->fs.geo, dir_at(c, i)->ino), 1);
+	size_t most = STEP_DIRS < c->ahead_max ? STEP_DIRS : c->ahead_max;
+
+	return c->dirs.nr - from < most ? c->dirs.nr : from + most;
+}
+
+/* The table blocks of some directories. */
+static void read_inodes(struct check *c, size_t *at)
+{
+	for (size_t end = step_end(c, *at); *at < end; ++*at)
+		ahead_add(c, geo_inode_block(&c->fs.geo, dir_at(c, *at)->ino), 1);
 	ahead_go(c);
 }
 
-/* Their blocks.  An inode that cannot be read says nothing here. */
-static void read_blocks(struct check *c, size_t from)
+/* Their blocks, of as many as there is room for.  An inode that cannot be read says nothing here. */
+static void read_blocks(struct check *c, size_t *at)
 {
 	struct disk_inode d;
 
-	for (size_t i = from; i < from + STEP_DIRS && i < c->dirs.nr; i++)
-		if (inode_load(c, dir_at(c, i)->ino, &d) == 0)
+	for (size_t end = step_end(c, *at); *at < end && c->ahead_nr < c->ahead_max; ++*at)
+		if (inode_load(c, dir_at(c, *at)->ino, &d) == 0)
 			ahead_dir(c, &d);
 	ahead_go(c);
 }
 
-static int check_step(struct check *c, size_t from)
-{
-	int r = 0;
-
-	for (size_t i = from; i < from + STEP_DIRS && i < c->dirs.nr && r == 0; i++)
-		r = check_dir(c, dir_at(c, i));
-	return r;
-}
-
 int check_dirs(struct check *c)
 {
+	size_t at = 0, blocks = 0, inodes = 0;
 	int r = 0;
 
-	read_inodes(c, 0);
-	read_inodes(c, STEP_DIRS);
-	read_blocks(c, 0);
-	for (size_t i = 0; i < c->dirs.nr && r == 0; i += STEP_DIRS) {
-		check_progress(c, 2, i, c->dirs.nr);
-		read_inodes(c, i + 2 * STEP_DIRS);
-		read_blocks(c, i + STEP_DIRS);
-		r = check_step(c, i);
+	read_inodes(c, &inodes);
+	read_blocks(c, &blocks);
+	while (at < c->dirs.nr && r == 0) {
+		size_t end = blocks;
+
+		check_progress(c, 2, at, c->dirs.nr);
+		if (inodes < step_end(c, blocks))
+			read_inodes(c, &inodes);
+		read_blocks(c, &blocks);
+		for (; at < end && r == 0; at++)
+			r = check_dir(c, dir_at(c, at));
 	}
 	return r;
 }

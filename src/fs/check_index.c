@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RADIX_MIN 4096u
+#define RADIX_MIN 256u
 
 uint64_t index_key_of(const struct check *c, const struct disk_dirent *d, uint64_t position)
 {

@@ -418,8 +418,7 @@ static bool decodes(const struct scan *s)
 		d.parent = le64_make(INODE_ROOT);
 		dir_make_empty(&d);
 	}
-	inode_stamp(s->c, s->ino, &d);
-	return inode_decode(&s->c->fs, s->ino, &d, &inode) == 0;
+	return inode_decode_unsummed(&s->c->fs, s->ino, &d, &inode) == 0;
 }
 
 static int add_remap(struct scan *s)

@@ -126,7 +126,7 @@ struct check {
 	uint32_t alloc_group, alloc_index;
 	struct vec ahead;   /* check_ahead.c: what will be wanted, */
 	uint32_t ahead_nr;  /* ... in blocks, */
-	uint32_t ahead_max; /* ... at most a quarter of the cache */
+	uint32_t ahead_max; /* ... at most an eighth of the cache */
 };
 
 /* What an inode maps, as far as it is valid. */
@@ -300,15 +300,6 @@ int lost_attach(struct check *c);
 static inline struct check_dir *dir_at(struct check *c, size_t i)
 {
 	return (struct check_dir *)c->dirs.items + i;
-}
-
-static inline bool is_all_zero(const void *data, size_t size)
-{
-	const uint8_t *p = data;
-
-	while (size && !*p)
-		p++, size--;
-	return size == 0;
 }
 
 #endif

@@ -172,7 +172,7 @@ static int open_cache(struct check *c)
 	if (o.cache_bytes < (size_t)64 * o.block_bytes)
 		o.cache_bytes = (size_t)64 * o.block_bytes;
 	o.limit_bytes = o.cache_bytes + o.cache_bytes / 8;
-	c->ahead_max = (uint32_t)(o.cache_bytes / o.block_bytes / 4);
+	c->ahead_max = (uint32_t)(o.cache_bytes / o.block_bytes / 8);
 	return bufio_create(c->engine, &o, &c->fs.bufio);
 }
 

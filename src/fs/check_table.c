@@ -105,9 +105,28 @@ static int check_step(struct check *c, struct table_at *at)
 	return r;
 }
 
+/* Would they fill the cache?  Then they leave it when they were checked, before what was read ahead, or is read again. */
+static bool are_many(const struct check *c)
+{
+	uint64_t nr = 0;
+
+	for (uint32_t i = 0; i < c->fs.geo.nr_groups; i++)
+		nr += c->groups[i].itable_mark / c->fs.geo.inodes_per_block;
+	return nr > c->ahead_max;
+}
+
+static void forget_step(struct check *c, struct table_at at)
+{
+	uint32_t left = step_blocks(c), nr;
+
+	for (; (nr = run_at(c, &at, left)); left -= nr, at.block += nr)
+		bufio_forget_range(c->fs.bufio, geo_itable(&c->fs.geo, at.group) + at.block, nr);
+}
+
 static int check_tables(struct check *c)
 {
-	struct table_at read = {0}, planned = {0}, at = {0};
+	struct table_at read = {0}, planned = {0}, at = {0}, before;
+	bool forget = are_many(c);
 	int r = 0;
 
 	read_step(c, &read);
@@ -117,7 +136,10 @@ static int check_tables(struct check *c)
 		check_progress(c, 1, at.group, c->fs.geo.nr_groups);
 		read_step(c, &read);
 		plan_step(c, &planned);
+		before = at;
 		r = check_step(c, &at);
+		if (forget)
+			forget_step(c, before);
 	}
 	return r;
 }

@@ -30,6 +30,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 
 /* The numbers that describe an image, checked by super_decode(). */
 struct geometry {
@@ -165,6 +166,13 @@ static inline uint64_t geo_inode_block(const struct geometry *g, uint64_t ino)
 static inline unsigned geo_inode_offset(const struct geometry *g, uint64_t ino)
 {
 	return geo_index_of_ino(g, ino) % g->inodes_per_block * INODE_BYTES;
+}
+
+static inline bool is_all_zero(const void *data, size_t size)
+{
+	const uint8_t *p = data;
+
+	return size == 0 || (!p[0] && memcmp(p, p + 1, size - 1) == 0);
 }
 
 #endif

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static uint32_t inode_crc(const struct fs *fs, uint64_t ino, const struct disk_inode *d)
+uint32_t inode_crc(const struct fs *fs, uint64_t ino, const struct disk_inode *d)
 {
 	static const uint8_t zero[sizeof(d->crc)];
 	le64 number = le64_make(ino);
@@ -22,15 +22,6 @@ static uint32_t inode_crc(const struct fs *fs, uint64_t ino, const struct disk_i
 	crc = crc32c(fs->crc_seed, &number, sizeof(number));
 	crc = crc32c(crc, zero, sizeof(zero));
 	return crc32c(crc, (const uint8_t *)d + sizeof(zero), sizeof(*d) - sizeof(zero));
-}
-
-static bool all_zero(const void *data, size_t size)
-{
-	const uint8_t *p = data;
-
-	while (size && !*p)
-		p++, size--;
-	return size == 0;
 }
 
 uint64_t inode_max_size(const struct fs *fs)
@@ -87,7 +78,7 @@ static int check_tail(const struct fs *fs, const struct inode *inode)
 
 	switch (inode->data_format) {
 	case DATA_NONE:
-		return all_zero(inode->tail, bytes) ? 0 : -EUCLEAN;
+		return is_all_zero(inode->tail, bytes) ? 0 : -EUCLEAN;
 	case DATA_INLINE:
 		return inode->size <= bytes ? 0 : -EUCLEAN;
 	case DATA_EXTENTS:
@@ -107,7 +98,7 @@ static int check_file(const struct fs *fs, const struct inode *inode)
 	if (inode->size > inode_max_size(fs))
 		return -EUCLEAN;
 	if (inode->data_format == DATA_INLINE &&
-	    !all_zero(inode->tail + inode->size, inode_data_bytes(inode) - inode->size))
+	    !is_all_zero(inode->tail + inode->size, inode_data_bytes(inode) - inode->size))
 		return -EUCLEAN;
 	return 0;
 }
@@ -158,15 +149,12 @@ static int check_type(const struct fs *fs, const struct inode *inode)
 	}
 }
 
-int inode_decode(const struct fs *fs, uint64_t ino, const struct disk_inode *d, struct inode *ret)
+int inode_decode_unsummed(const struct fs *fs, uint64_t ino, const struct disk_inode *d,
+			  struct inode *ret)
 {
 	int r;
 
 	take_fields(d, ret);
-	if (all_zero(d, sizeof(*d)))
-		return ino == INODE_ROOT ? -EUCLEAN : 0;
-	if (le32_get(d->crc) != inode_crc(fs, ino, d))
-		return -EUCLEAN;
 	if (ino == INODE_ROOT && !S_ISDIR(ret->mode))
 		return -EUCLEAN;
 	if (!ret->mode) {
@@ -183,6 +171,16 @@ int inode_decode(const struct fs *fs, uint64_t ino, const struct disk_inode *d, 
 	if (r < 0)
 		return r;
 	return check_type(fs, ret);
+}
+
+int inode_decode(const struct fs *fs, uint64_t ino, const struct disk_inode *d, struct inode *ret)
+{
+	/* a slot that was never written has no checksum */
+	if (le32_get(d->crc) != inode_crc(fs, ino, d) && !is_all_zero(d, sizeof(*d))) {
+		take_fields(d, ret);
+		return -EUCLEAN;
+	}
+	return inode_decode_unsummed(fs, ino, d, ret);
 }
 
 void inode_encode(const struct fs *fs, const struct inode *inode, struct disk_inode *d)
