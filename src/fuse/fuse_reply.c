@@ -3,16 +3,25 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/sysmacros.h>
 
 #define REPLY_ALIGN 4096u
+#define HUGE_PAGE   (2u << 20)
 
 static _Thread_local void *buffer;
 static _Thread_local size_t buffer_size;
 
-void *reply_memory(size_t size)
+void *transfer_memory(size_t size)
 {
-	return aligned_alloc(REPLY_ALIGN, (size + REPLY_ALIGN - 1) & ~(size_t)(REPLY_ALIGN - 1));
+	void *memory;
+
+	size = (size + HUGE_PAGE - 1) & ~(size_t)(HUGE_PAGE - 1);
+	memory = aligned_alloc(HUGE_PAGE, size);
+	/* without such pages it works as well, but for more requests to the device */
+	if (memory)
+		madvise(memory, size, MADV_HUGEPAGE);
+	return memory;
 }
 
 void *reply_buffer(size_t size)
@@ -20,7 +29,7 @@ void *reply_buffer(size_t size)
 	if (size <= buffer_size)
 		return buffer;
 	reply_buffer_free();
-	buffer = reply_memory(size);
+	buffer = aligned_alloc(REPLY_ALIGN, (size + REPLY_ALIGN - 1) & ~(size_t)(REPLY_ALIGN - 1));
 	buffer_size = buffer ? size : 0;
 	return buffer;
 }

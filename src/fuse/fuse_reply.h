@@ -13,9 +13,14 @@
  * Memory for the reply that the calling thread is making, the same each time: new memory costs a page fault for each
  * of its pages.  Aligned, so that the core reads the device right into it.  NULL: there is none.
  */
-void *reply_memory(size_t size); /* the same, but new and the caller's, who frees it */
 void *reply_buffer(size_t size);
 void reply_buffer_free(void); /* by the thread that ends */
+
+/*
+ * Memory for transfers of the largest size, the caller's, who frees it: in few pieces, for a device takes no more than
+ * some in a request.  It is the process's as it is touched.  NULL: there is none.
+ */
+void *transfer_memory(size_t size);
 
 struct fs *fs_of(fuse_req_t req);
 
