@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The rest of bufio.h, call by call. */
 #include "client_fixture.h"
+#include <limits.h>
 
 static struct tc t;
 static unsigned nr_traced[4], nr_allocated, nr_prepared, nr_verified;
@@ -381,6 +382,26 @@ START_TEST(stable_writes_never_write_what_is_held)
 }
 END_TEST
 
+START_TEST(client_that_finds_no_key_left_is_refused_and_takes_nothing)
+{
+	static pthread_key_t keys[PTHREAD_KEYS_MAX];
+	struct bufio_client *c = NULL;
+	struct bufio_options o;
+	unsigned nr = 0;
+
+	tc_options(&o);
+	while (nr < PTHREAD_KEYS_MAX && pthread_key_create(&keys[nr], NULL) == 0)
+		nr++;
+	ck_assert_uint_gt(nr, 0);
+	ck_assert_int_eq(bufio_create(t.mem, &o, &c), -EAGAIN);
+	ck_assert_ptr_null(c);
+	while (nr)
+		pthread_key_delete(keys[--nr]);
+	ck_assert_int_eq(bufio_create(t.mem, &o, &c), 0);
+	ck_assert_int_eq(bufio_destroy(c), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("api");
@@ -389,6 +410,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, callbacks_are_called);
+	tcase_add_test(tc, client_that_finds_no_key_left_is_refused_and_takes_nothing);
 	tcase_add_test(tc, who_waits_for_a_buffer_is_traced);
 	tcase_add_test(tc, partial_dirty_writes_only_its_sectors);
 	tcase_add_test(tc, partial_dirty_of_a_dirty_or_new_buffer_is_whole);
