@@ -21,7 +21,7 @@
 struct snapshot_file {
 	char *path;
 	char *line; /* type, mode, links, target, extended attributes */
-	uint64_t ino, size;
+	uint64_t ino, size, blocks;
 	char *data; /* of a regular file */
 };
 
@@ -86,6 +86,7 @@ static int walk_file(struct fs *fs, const struct fs_attr *a, const char *path, s
 	f->path = strdup(path);
 	f->ino = a->ino;
 	f->size = S_ISREG(a->mode) ? a->size : 0;
+	f->blocks = a->blocks;
 	if (S_ISLNK(a->mode)) {
 		n = fs_readlink(fs, a->ino, target, sizeof(target));
 		if (n < 0)
@@ -279,7 +280,7 @@ static bool same_data(const struct world *w, const struct snapshot *found, unsig
 	for (size_t i = 0; i < found->nr; i++) {
 		const struct snapshot_file *f = &found->files[i], *g = &w->steps[k]->files[i];
 
-		if (!size_fits(w, f, g, k))
+		if (!size_fits(w, f, g, k) || (f->size == g->size && f->blocks != g->blocks))
 			return false;
 		if (!f->size || !memcmp(f->data, g->data, f->size))
 			continue;
@@ -299,8 +300,9 @@ static void snapshot_print(const struct snapshot *s, const char *title)
 	for (size_t i = 0; i < s->nr; i++) {
 		const struct snapshot_file *f = &s->files[i];
 
-		fprintf(stderr, "  %s (%llu): %s size %llu", f->path, (unsigned long long)f->ino,
-			f->line, (unsigned long long)f->size);
+		fprintf(stderr, "  %s (%llu): %s size %llu, %llu blocks", f->path,
+			(unsigned long long)f->ino, f->line, (unsigned long long)f->size,
+			(unsigned long long)f->blocks);
 		for (uint64_t at = 0; at < f->size; at += SECTOR)
 			fprintf(stderr, " %02x", (unsigned char)f->data[at]);
 		fprintf(stderr, "\n");

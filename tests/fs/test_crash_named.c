@@ -7,6 +7,7 @@
  */
 #include "crash_fs.h"
 
+#include <linux/falloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -146,6 +147,66 @@ START_TEST(append_then_fdatasync_keeps_the_size)
 	world_fsync(&w, "/A/foo", true);
 	write_file("/A/foo", 8000, 30000, 'm');
 	world_fsync(&w, "/A/foo", true);
+	finish();
+}
+END_TEST
+
+static void allocate(const char *path, int mode, uint64_t offset, uint64_t size)
+{
+	step(fs_fallocate(w.fs, path_ino(w.fs, path), mode, offset, size));
+}
+
+/* Other systems lost the blocks behind the end, the size being what it was. */
+START_TEST(preallocated_behind_the_end_then_fsync_keeps_its_blocks)
+{
+	begin();
+	allocate("/A/foo", FALLOC_FL_KEEP_SIZE, 4096, 8192);
+	world_fsync(&w, "/A/foo", false);
+	allocate("/B/bar", 0, 4096, 8192);
+	world_fsync(&w, "/B/bar", true);
+	write_file("/A/foo", 3000, 500, 'x');
+	world_fsync(&w, "/A/foo", true);
+	finish();
+}
+END_TEST
+
+START_TEST(punched_then_fdatasync_is_a_hole)
+{
+	begin();
+	allocate("/A/foo", FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 500, 2000);
+	world_fsync(&w, "/A/foo", true);
+	write_file("/A/foo", 1000, 1500, 'x');
+	world_fsync(&w, "/A/foo", true);
+	finish();
+}
+END_TEST
+
+START_TEST(zeroed_then_fdatasync_is_zero)
+{
+	begin();
+	allocate("/A/foo", FALLOC_FL_ZERO_RANGE, 500, 2000);
+	world_fsync(&w, "/A/foo", true);
+	allocate("/B/bar", FALLOC_FL_ZERO_RANGE, 2000, 4000);
+	world_fsync(&w, "/B/bar", true);
+	finish();
+}
+END_TEST
+
+/* One in the inode, one in blocks of its own. */
+START_TEST(a_removed_attribute_does_not_come_back)
+{
+	static const char value[3000];
+
+	begin();
+	step(do_setxattr(w.fs, "/A/foo", "user.small", value, 20));
+	step(do_setxattr(w.fs, "/A/foo", "user.large", value, sizeof(value)));
+	world_fsync(&w, "/A/foo", false);
+	step(do_removexattr(w.fs, "/A/foo", "user.large"));
+	world_fsync(&w, "/A/foo", false);
+	step(do_removexattr(w.fs, "/A/foo", "user.small"));
+	world_fsync(&w, "/A", false);
+	step(do_setxattr(w.fs, "/B/bar", "user.large", value, sizeof(value)));
+	world_fsync(&w, "/B/bar", false);
 	finish();
 }
 END_TEST
@@ -418,6 +479,10 @@ int main(void)
 	tcase_add_test(tc, unlink_and_create_again_under_the_same_name);
 	tcase_add_test(tc, cut_and_lengthened_shows_no_old_bytes);
 	tcase_add_test(tc, append_then_fdatasync_keeps_the_size);
+	tcase_add_test(tc, preallocated_behind_the_end_then_fsync_keeps_its_blocks);
+	tcase_add_test(tc, punched_then_fdatasync_is_a_hole);
+	tcase_add_test(tc, zeroed_then_fdatasync_is_zero);
+	tcase_add_test(tc, a_removed_attribute_does_not_come_back);
 	tcase_add_test(tc, overwrite_then_fsync_through_another_name);
 	tcase_add_test(tc, large_overwrites_in_place_then_fdatasync);
 	tcase_add_test(tc, large_overwrite_of_what_the_log_has_an_image_of);
