@@ -38,15 +38,21 @@ static bool is_data_write(const struct bufio_io *io)
 	       (block < g->log_start || block >= g->log_start + g->log_blocks);
 }
 
-static void hooked_submit(struct bufio_engine *e, struct bufio_io *const *ios, unsigned nr)
+static void call_hook(struct hooked *h, const struct bufio_io *io)
 {
-	struct hooked *h = (struct hooked *)e;
 	void (*hook)(void) = h->hook;
 
-	if (hook && is_data_write(ios[0])) {
+	if (hook && is_data_write(io)) {
 		h->hook = NULL;
 		hook();
 	}
+}
+
+static void hooked_submit(struct bufio_engine *e, struct bufio_io *const *ios, unsigned nr)
+{
+	struct hooked *h = (struct hooked *)e;
+
+	call_hook(h, ios[0]);
 	h->below->ops->submit(h->below, ios, nr);
 }
 
@@ -54,6 +60,7 @@ static int hooked_transfer(struct bufio_engine *e, struct bufio_io *io)
 {
 	struct hooked *h = (struct hooked *)e;
 
+	call_hook(h, io);
 	return h->below->ops->transfer(h->below, io);
 }
 
