@@ -8,10 +8,12 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <grp.h>
+#include <linux/fs.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
@@ -420,6 +422,48 @@ static const struct who others[] = {
 	{"without write", USER, 0555, USER, USER, USER},
 };
 
+/* chattr's flags of x and y, and of the folder of x, while a call is made. */
+struct chattr {
+	struct who who;
+	unsigned things, dir;
+};
+
+static const struct chattr flagged[] = {
+	{{"root, immutable", 0, 0755, 0, 0, 0}, FS_IMMUTABLE_FL, 0},
+	{{"owner, immutable", USER, 0755, USER, USER, USER}, FS_IMMUTABLE_FL, 0},
+	{{"root, append-only", 0, 0755, 0, 0, 0}, FS_APPEND_FL, 0},
+	{{"owner, append-only", USER, 0755, USER, USER, USER}, FS_APPEND_FL, 0},
+	{{"root in an immutable folder", 0, 0755, 0, 0, 0}, 0, FS_IMMUTABLE_FL},
+	{{"root in an append-only folder", 0, 0755, 0, 0, 0}, 0, FS_APPEND_FL},
+	{{"owner in an append-only folder", USER, 0755, USER, USER, USER}, 0, FS_APPEND_FL},
+};
+
+static const struct chattr *chattr; /* NULL: none */
+static void set_flags(const char *path, unsigned set)
+{
+	struct stat st;
+	int fd, now;
+
+	if (lstat(path, &st) < 0 || !(S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)))
+		return;
+	fd = open(path, O_RDONLY);
+	must(fd, path);
+	must(ioctl(fd, FS_IOC_GETFLAGS, &now), path);
+	now = (now & ~(FS_IMMUTABLE_FL | FS_APPEND_FL)) | (int)set;
+	must(ioctl(fd, FS_IOC_SETFLAGS, &now), path);
+	close(fd);
+}
+
+/* What has them cannot have moved. */
+static void set_chattr(int on)
+{
+	if (!chattr)
+		return;
+	set_flags("a", on ? chattr->dir : 0);
+	set_flags("a/x", on ? chattr->things : 0);
+	set_flags("b/y", on ? chattr->things : 0);
+}
+
 static void give(const char *path, unsigned owner, unsigned group)
 {
 	struct stat st;
@@ -466,9 +510,11 @@ static void run_case(const struct call *call, const struct who *who, enum kind f
 	give("b", who->dir_owner, who->dir_owner);
 	must(chmod("a", who->mode) | chmod("b", who->mode), "chmod");
 	make_old();
+	set_chattr(1);
 	look(before);
 	r = run(call, who->user);
 	look(after);
+	set_chattr(0);
 	printf("%s %s %s: %s:", call->name, kinds[from], kinds[to],
 	       r ? strerrorname_np(r) : "done");
 	print_changes(before, after);
@@ -544,5 +590,10 @@ int main(int argc, char **argv)
 	run_long(256, 0);
 	run_long(0, 4095);
 	run_long(0, 4096);
+	for (size_t n = 0; n < NR(flagged); n++) {
+		chattr = &flagged[n];
+		run_one("a/x", &chattr->who, SOME_KINDS);
+		run_two("a/x", "b/y", &chattr->who, SOME_KINDS);
+	}
 	return 0;
 }
