@@ -172,6 +172,8 @@ static int open_cache(struct check *c)
 	if (o.cache_bytes < (size_t)64 * o.block_bytes)
 		o.cache_bytes = (size_t)64 * o.block_bytes;
 	o.limit_bytes = o.cache_bytes + o.cache_bytes / 8;
+	/* a block that is being mended is not written, or a check that is killed would leave it half mended */
+	o.stable_writes = true;
 	c->ahead_max = (uint32_t)(o.cache_bytes / o.block_bytes / 8);
 	return bufio_create(c->engine, &o, &c->fs.bufio);
 }
