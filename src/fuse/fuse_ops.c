@@ -3,7 +3,7 @@
  * FUSE requests become calls of the core, its results replies.  No decision about the
  * filesystem is made here.
  *
- * No state is kept per open file: OPEN (but with -o strictopen) and OPENDIR are answered ENOSYS, after which the
+ * No state is kept per open file: OPEN (but with -o strictopen or strictatime) and OPENDIR are answered ENOSYS, after which the
  * kernel asks no more and sends no RELEASE either.  For a file from CREATE it would, so there is no
  * CREATE: the kernel makes the file with MKNOD, which costs the same, and opens it by itself.  What the kernel
  * knows of an inode is its lookup references; a reply that did not arrive (-ENOENT: the
@@ -46,6 +46,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 #ifdef FUSE_CAP_SETXATTR_EXT
 	want(conn, FUSE_CAP_HANDLE_KILLPRIV_V2 | FUSE_CAP_SETXATTR_EXT);
 #endif
+	if (f->strict_atime)
+		conn->want &= ~FUSE_CAP_CACHE_SYMLINKS;
 	if (!f->no_xattr)
 		want(conn, FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK);
 	conn->max_write = REQUEST_MAX;
@@ -233,9 +235,14 @@ static void op_rename(fuse_req_t req, fuse_ino_t old_dir, const char *old_name, 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	const struct front *f = fuse_req_userdata(req);
-	int r = f->strict_open ? fs_check_open(f->fs, ino, fi->flags) : -ENOSYS;
+	int r = -ENOSYS;
 
-	fi->keep_cache = 1;
+	if (f->strict_open)
+		r = fs_check_open(f->fs, ino, fi->flags);
+	else if (f->strict_atime)
+		r = 0;
+	/* what is read from the kernel's cache is no access that we hear of */
+	fi->keep_cache = !f->strict_atime;
 	if (r < 0)
 		reply(req, r);
 	else
@@ -244,7 +251,13 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	fuse_reply_err(req, ENOSYS);
+	const struct front *f = fuse_req_userdata(req);
+
+	/* the kernel caches no listing, unless it is told to, or there is no OPENDIR */
+	if (f->strict_atime)
+		fuse_reply_open(req, fi);
+	else
+		fuse_reply_err(req, ENOSYS);
 }
 
 static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)

@@ -356,6 +356,7 @@ int main(int argc, char **argv)
 	m.front.ready = ready;
 	m.front.no_xattr = m.o.no_xattr;
 	m.front.strict_open = m.o.strict_open;
+	m.front.strict_atime = m.o.fs.atime == FS_ATIME_STRICT;
 	m.front.options = m.o.given;
 	m.front.ready_context = &m;
 	openlog("bufs", LOG_PID, LOG_DAEMON);

@@ -102,6 +102,25 @@ t mount -o remount,noatime,nosuid "$mnt" || die "remount of what is mounted ro"
 options | grep -q "ro,nosuid,noatime" || die "remount of what is mounted ro: $(options)"
 t umount "$mnt" || die umount
 
+# with strictatime every reader is seen, also of what the kernel could have in its cache
+unseen() {
+	touch -h -a -d @1000 "$mnt/file" "$mnt/link" "$mnt"
+	touch -h -m -d @500 "$mnt/file" "$mnt"
+	cat "$mnt/file" >"$top/read"
+	readlink "$mnt/link" >"$top/read"
+	ls "$mnt" >"$top/read"
+	for f in "$mnt/file" "$mnt/link" "$mnt"; do
+		[ "$(stat -c %X "$f")" -gt 1000 ] || echo "$f"
+	done
+}
+t mount -t fuse.bufs -o strictatime "$img" "$mnt" || die "mount -o strictatime"
+ln -s target "$mnt/link"
+for round in 1 2 3; do
+	[ -z "$(unseen)" ] || die "strictatime, round $round: nobody has read $(unseen)"
+done
+rm "$mnt/link"
+t umount "$mnt" || die umount
+
 # a device, by its own type too
 need_loop
 for type in fuse.bufs fuseblk.bufs; do
