@@ -254,7 +254,8 @@ static inline void hold_add(struct holder *h, uint32_t index, int n)
 		atomic_fetch_add(count, n);
 		return;
 	}
-	atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + n,
+	/* acquire: the thread that had the holder before has ended, but has told us in no other way */
+	atomic_store_explicit(count, atomic_load_explicit(count, memory_order_acquire) + n,
 			      memory_order_release);
 	atomic_signal_fence(memory_order_seq_cst);
 }
