@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Extents: transfers past the buffers, waited for, not waited for, and behind, against the same oracle. */
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include "program.h"
 
 #define MOST_EXTENT 6
@@ -91,14 +93,21 @@ void extent_read(struct thread *t, const struct instruction *i)
 	free(data);
 }
 
-/* After an error each block is as it was or new: make it certain again. */
+/*
+ * After an error each block is as it was or new: make it certain again.  What an earlier write behind could not write
+ * may have to find room first: until then it is told.
+ */
 static void mend_extent(struct run *run, const struct instruction *i, unsigned nr)
 {
 	struct bufio_buffer *b;
+	int r;
 
 	for (unsigned k = 0; k < nr; k++) {
-		if (bufio_new(run->client, i->block + k, &b))
-			program_fail("new");
+		do {
+			r = bufio_new(run->client, i->block + k, &b);
+		} while (r == -EIO && step_is_faulty(run));
+		if (r)
+			program_fail("new: %s", strerror(-r));
 		step_change(run, b, i->block + k, true);
 		bufio_release(b);
 	}

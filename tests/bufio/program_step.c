@@ -205,6 +205,11 @@ static void step_new(struct thread *t, const struct instruction *i)
 	put(t, s);
 	pthread_rwlock_wrlock(&cell->lock);
 	r = bufio_new(t->run->client, i->block, &b);
+	/* what was written behind there may have failed, and have found no room yet */
+	if (r == -EIO && step_is_faulty(t->run) && i->block >= FIRST_EXTENT) {
+		pthread_rwlock_unlock(&cell->lock);
+		return;
+	}
 	if (r)
 		program_fail("new: %s", strerror(-r));
 	step_change(t->run, b, i->block, must_pin(t->run, i));
