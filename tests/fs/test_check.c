@@ -365,7 +365,7 @@ static void scramble(struct craft *c, uint64_t *state)
 	unsigned bytes = 1u << n % 4, offset = (unsigned)(n >> 8) % (1024 - 8);
 	uint8_t raw[8];
 
-	bytes_put(raw, bytes, value);
+	bytes_put(raw, sizeof(raw), value); /* little endian: the first bytes are the value, too */
 	if (n >> 32 & 1) {
 		uint64_t ino = n >> 40 & 15 ? 1 + (n >> 44) % I_FREE : I_FAR;
 
