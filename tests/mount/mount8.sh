@@ -80,7 +80,7 @@ seq 100000 >"$mnt/read"
 touch -d @1000 "$mnt/read"
 t mount -o remount,ro "$mnt" || die "remount,ro"
 dd if="$mnt/read" iflag=nocache count=0 status=none
-sum=$(cat "$mnt/read" | md5sum)
+sum=$(md5sum <"$mnt/read")
 [ "$sum" = "$(seq 100000 | md5sum)" ] || die "remount,ro: contents"
 t mount -o remount,rw "$mnt" || die "remount,rw"
 t umount "$mnt" || die umount
