@@ -14,7 +14,6 @@
 
 #include <errno.h>
 #include <linux/fuse.h>
-#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -105,13 +104,6 @@ static void process(struct loop *l, const struct fuse_buf *buf)
 	pthread_rwlock_unlock(&l->gate);
 }
 
-static bool is_queued(const struct loop *l)
-{
-	struct pollfd p = {.fd = fuse_session_fd(l->se), .events = POLLIN};
-
-	return poll(&p, 1, 0) > 0;
-}
-
 /* Should another thread receive while this request is worked on?  What only reads the device perhaps finds that out then. */
 static bool should_give_lead(const struct loop *l, uint32_t opcode)
 {
@@ -127,7 +119,7 @@ static bool should_give_lead(const struct loop *l, uint32_t opcode)
 		return false;
 	default:
 		/* clients and more than one of our threads can run at once */
-		return l->nr_processors > 2 && is_queued(l);
+		return l->nr_processors > 2 && is_readable(fuse_session_fd(l->se));
 	}
 }
 

@@ -27,6 +27,9 @@ bool spin_tries(struct spin *s);
 /* It was looked for so long, and a request came or not. */
 void spin_learn(struct spin *s, uint64_t looked_ns, bool came);
 
+/* Is there something to read? */
+bool is_readable(int fd);
+
 /* Returns when fd has something to read, or when it is better to sleep. */
 void spin_until_readable(struct spin *s, int fd);
 
