@@ -9,6 +9,7 @@
 #define USER_B 23456
 
 /* Each test begins in a folder of its own, below $DIR. */
+TCase *edges_case(void);
 TCase *files_case(void);
 TCase *kernel_case(void);
 TCase *large_case(void);

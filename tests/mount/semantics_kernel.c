@@ -316,6 +316,22 @@ START_TEST(a_mount_point_is_busy)
 }
 END_TEST
 
+static bool is_another_filesystem(void)
+{
+	return mount("none", "dir", "tmpfs", 0, NULL) == 0 && mkdir("dir/there", 0755) == 0 &&
+	       refused(link("file", "dir/file"), EXDEV) &&
+	       refused(rename("file", "dir/file"), EXDEV) &&
+	       refused(rename("dir/there", "here"), EXDEV) && umount("dir") == 0;
+}
+
+START_TEST(nothing_is_linked_or_moved_to_another_filesystem)
+{
+	ck_assert_int_eq(mkdir("dir", 0755), 0);
+	close(make_file("file", 0644));
+	child(is_another_filesystem);
+}
+END_TEST
+
 static void copy_program(const char *from, const char *to)
 {
 	int in = open(from, O_RDONLY), out = open(to, O_CREAT | O_EXCL | O_WRONLY, 0755);
@@ -409,6 +425,7 @@ TCase *kernel_case(void)
 	tcase_add_test(tc, it_is_no_place_for_swap);
 	tcase_add_test(tc, who_may_write_may_set_times_to_now_only);
 	tcase_add_test(tc, a_mount_point_is_busy);
+	tcase_add_test(tc, nothing_is_linked_or_moved_to_another_filesystem);
 	tcase_add_test(tc, what_nobody_serves_is_ENXIO);
 	return tc;
 }

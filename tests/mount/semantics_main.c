@@ -55,7 +55,7 @@ static void own_folder(void)
 int main(void)
 {
 	TCase *cases[] = {files_case(), large_case(), kernel_case(), names_case(),
-			  space_case(), users_case(), xattr_case()};
+			  edges_case(), space_case(), users_case(),  xattr_case()};
 	/* the last two become other users */
 	size_t nr = sizeof(cases) / sizeof(cases[0]) - (geteuid() == 0 ? 0 : 2);
 	Suite *s = suite_create("semantics");

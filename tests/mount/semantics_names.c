@@ -363,6 +363,107 @@ START_TEST(birth_time_is_when_it_was_made)
 }
 END_TEST
 
+START_TEST(a_folder_that_is_gone_is_empty)
+{
+	int replaced, removed;
+	struct stat st;
+	DIR *d;
+
+	ck_assert_int_eq(mkdir("new", 0755) | mkdir("old", 0755), 0);
+	replaced = open("old", O_RDONLY | O_DIRECTORY);
+	ck_assert_int_eq(rename("new", "old"), 0);
+	ck_assert_int_eq(fstat(replaced, &st), 0);
+	ck_assert_uint_eq(st.st_nlink, 0);
+	removed = open("old", O_RDONLY | O_DIRECTORY);
+	ck_assert_int_eq(rmdir("old"), 0);
+	ck_assert_int_eq(fstat(removed, &st), 0);
+	ck_assert_uint_eq(st.st_nlink, 0);
+	fails_with(ENOENT, openat(removed, "x", O_CREAT | O_WRONLY, 0644));
+	fails_with(ENOENT, mkdirat(replaced, "x", 0755));
+	close(replaced);
+	d = fdopendir(removed);
+	ck_assert_ptr_null(readdir(d));
+	closedir(d);
+}
+END_TEST
+
+START_TEST(a_listing_ends_though_what_it_shows_is_renamed)
+{
+	char name[32];
+	struct dirent *e;
+	DIR *d;
+	int n = 0;
+
+	for (int i = 0; i < STAYING; i++) {
+		numbered("f", i, name);
+		close(make_file(name, 0644));
+	}
+	d = opendir(".");
+	while ((e = readdir(d))) {
+		if (e->d_name[0] == '.')
+			continue;
+		ck_assert_int_eq(rename(e->d_name, "meanwhile"), 0);
+		ck_assert_int_eq(rename("meanwhile", e->d_name), 0);
+		ck_assert_int_le(++n, 10 * STAYING);
+	}
+	ck_assert_int_ge(n, STAYING);
+	close(make_file("new", 0644));
+	rewinddir(d);
+	do {
+		e = readdir(d);
+		ck_assert_ptr_nonnull(e);
+	} while (strcmp(e->d_name, "new") != 0);
+	closedir(d);
+}
+END_TEST
+
+START_TEST(listings_know_the_kinds)
+{
+	struct dirent *e;
+	int kinds = 0;
+	DIR *d;
+
+	close(make_file("f", 0644));
+	ck_assert_int_eq(mkdir("d", 0755) | mkfifo("p", 0644) | symlink("f", "l"), 0);
+	ck_assert_int_eq(mknod("s", S_IFSOCK | 0644, 0), 0);
+	d = opendir(".");
+	while ((e = readdir(d))) {
+		struct stat st;
+
+		ck_assert_int_eq(lstat(e->d_name, &st), 0);
+		ck_assert_uint_eq(DTTOIF(e->d_type), st.st_mode & S_IFMT);
+		if (e->d_name[0] != '.')
+			ck_assert_uint_eq(e->d_ino, st.st_ino);
+		kinds |= 1 << e->d_type;
+	}
+	ck_assert_int_eq(kinds,
+			 1 << DT_REG | 1 << DT_DIR | 1 << DT_FIFO | 1 << DT_LNK | 1 << DT_SOCK);
+	closedir(d);
+}
+END_TEST
+
+START_TEST(names_are_bytes)
+{
+	char name[4] = {0}, found[256] = {0};
+	struct dirent *e;
+	DIR *d;
+
+	for (int c = 1; c < 256; c++) {
+		memset(name, c, 3);
+		if (c != '/')
+			close(make_file(name, 0644));
+	}
+	d = opendir(".");
+	while ((e = readdir(d))) {
+		ck_assert(strlen(e->d_name) == 3 || e->d_name[0] == '.');
+		found[(unsigned char)e->d_name[0]]++;
+	}
+	closedir(d);
+	for (int c = 1; c < 256; c++)
+		ck_assert_int_eq(found[c], c == '/' ? 0 : c == '.' ? 3 : 1);
+}
+END_TEST
+
 TCase *names_case(void)
 {
 	TCase *c = tcase_create("names");
@@ -381,5 +482,9 @@ TCase *names_case(void)
 	tcase_add_test(c, a_whiteout_takes_the_old_name);
 	tcase_add_test(c, files_without_a_name_can_get_one);
 	tcase_add_test(c, birth_time_is_when_it_was_made);
+	tcase_add_test(c, a_folder_that_is_gone_is_empty);
+	tcase_add_test(c, a_listing_ends_though_what_it_shows_is_renamed);
+	tcase_add_test(c, listings_know_the_kinds);
+	tcase_add_test(c, names_are_bytes);
 	return c;
 }

@@ -85,6 +85,21 @@ START_TEST(kept_size_does_not_grow_and_truncate_gives_back)
 }
 END_TEST
 
+START_TEST(what_is_kept_behind_the_end_stays_when_the_file_grows)
+{
+	int fd = make_letters("f", 5 * BLOCK);
+
+	ck_assert_int_eq(fallocate(fd, FALLOC_FL_KEEP_SIZE, 5 * BLOCK, 5 * BLOCK), 0);
+	ck_assert_int_eq(ftruncate(fd, 7 * BLOCK), 0);
+	ck_assert_int_eq(blocks_of(fd), 10);
+	assert_bytes(fd, 5 * BLOCK, 7 * BLOCK, 0);
+	ck_assert_int_eq(pwrite(fd, "x", 1, 12 * BLOCK), 1);
+	ck_assert_int_eq(blocks_of(fd), 11);
+	assert_bytes(fd, 5 * BLOCK, 12 * BLOCK, 0);
+	close(fd);
+}
+END_TEST
+
 START_TEST(punching_takes_blocks_and_leaves_zeros)
 {
 	int fd = make_letters("f", 20 * BLOCK);
@@ -217,6 +232,7 @@ TCase *space_case(void)
 
 	tcase_add_test(c, posix_fallocate_makes_a_file_of_zeros);
 	tcase_add_test(c, kept_size_does_not_grow_and_truncate_gives_back);
+	tcase_add_test(c, what_is_kept_behind_the_end_stays_when_the_file_grows);
 	tcase_add_test(c, punching_takes_blocks_and_leaves_zeros);
 	tcase_add_test(c, zeroing_keeps_the_blocks);
 	tcase_add_test(c, what_has_no_room_is_not_begun);

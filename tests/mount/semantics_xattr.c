@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -61,6 +63,40 @@ START_TEST(attributes_are_set_and_read_by_the_rules)
 	name[255] = '\0';
 	ck_assert_int_eq(setxattr("file", name, "1", 1, 0), 0);
 	close(fd);
+}
+END_TEST
+
+/* Short and long by turns: in the inode and in blocks. */
+static void replace_all_the_time(void)
+{
+	char both[3000];
+
+	for (int i = 0; i < 2000; i++) {
+		memset(both, 'a' + i % 26, sizeof(both));
+		if (setxattr("file", "user.a", both, i % 2 ? 5 : sizeof(both), XATTR_REPLACE) < 0)
+			_exit(1);
+	}
+	_exit(0);
+}
+
+START_TEST(an_attribute_that_is_replaced_is_never_missing_nor_half)
+{
+	bool running = true;
+	int status;
+
+	close(make_file("file", 0644));
+	ck_assert_int_eq(setxattr("file", "user.a", "aaaaa", 5, 0), 0);
+	if (fork() == 0)
+		replace_all_the_time();
+	while (running) {
+		ssize_t n = getxattr("file", "user.a", value, sizeof(value));
+
+		ck_assert(n == 5 || n == 3000);
+		for (ssize_t i = 1; i < n; i++)
+			ck_assert_int_eq(value[i], value[0]);
+		running = waitpid(-1, &status, WNOHANG) == 0;
+	}
+	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 END_TEST
 
@@ -374,6 +410,7 @@ TCase *xattr_case(void)
 	TCase *c = tcase_create("xattr");
 
 	tcase_add_test(c, attributes_are_set_and_read_by_the_rules);
+	tcase_add_test(c, an_attribute_that_is_replaced_is_never_missing_nor_half);
 	tcase_add_test(c, user_attributes_are_for_files_and_folders);
 	tcase_add_test(c, users_have_the_attributes_of_their_files);
 	tcase_add_test(c, ctime_changes_with_an_attribute);
