@@ -33,11 +33,22 @@ struct loop {
 	const char *mountpoint;
 	struct lead lead;
 	unsigned nr_processors;
-	atomic_flag
-		spins; /* a thread looks for requests without sleeping; two would only be in each other's way */
+	struct spin_file requests;
 };
 
 #if FUSE_VERSION < FUSE_MAKE_VERSION(3, 17)
+#define JOINED_MAX 256u /* bytes of all replies but contents and listings */
+
+/* The kernel pins each piece of memory by itself, which takes longer than to copy so little. */
+static ssize_t write_joined(int fd, const struct iovec *iov)
+{
+	char all[sizeof(struct fuse_out_header) + JOINED_MAX];
+
+	memcpy(all, iov[0].iov_base, iov[0].iov_len);
+	memcpy(all + iov[0].iov_len, iov[1].iov_base, iov[1].iov_len);
+	return write(fd, all, iov[0].iov_len + iov[1].iov_len);
+}
+
 static ssize_t hook_writev(int fd, struct iovec *iov, int count, void *userdata)
 {
 	const struct front *f = userdata;
@@ -49,13 +60,14 @@ static ssize_t hook_writev(int fd, struct iovec *iov, int count, void *userdata)
 
 		init->flags |= f->added;
 	}
-	return writev(fd, iov, count);
+	return count == 2 && iov[1].iov_len <= JOINED_MAX ? write_joined(fd, iov)
+							  : writev(fd, iov, count);
 }
 
+/* worker() reads. */
 static ssize_t hook_read(int fd, void *data, size_t size, void *userdata)
 {
-	/* libfuse asks for as much as any mount may receive; the kernel sends no more than INIT said */
-	return read(fd, data, size < REQUEST_BYTES ? size : REQUEST_BYTES);
+	return read(fd, data, size);
 }
 
 int session_hook(struct fuse_session *se)
@@ -123,15 +135,6 @@ static bool should_give_lead(const struct loop *l, uint32_t opcode)
 	}
 }
 
-/* Alone on one processor it would keep the caller from asking. */
-static void spin(struct loop *l, struct spin *s)
-{
-	if (l->nr_processors == 1 || atomic_flag_test_and_set(&l->spins))
-		return;
-	spin_until_readable(s, fuse_session_fd(l->se));
-	atomic_flag_clear(&l->spins);
-}
-
 /* Take the lead, with memory to receive in. */
 static void *take_lead(struct loop *l)
 {
@@ -160,25 +163,30 @@ static void serve(struct loop *l, const struct fuse_buf *buf)
 	}
 }
 
+/* One request.  Returns whether there may be more. */
+static bool receive(struct loop *l, struct spin *s)
+{
+	struct fuse_buf buf = {.mem = take_lead(l)};
+	ssize_t n = spin_read(s, &l->requests, buf.mem, REQUEST_BYTES);
+
+	if (n >= (ssize_t)sizeof(struct fuse_in_header)) {
+		buf.size = (size_t)n;
+		serve(l, &buf);
+	}
+	request_memory_put();
+	if (n == -ENODEV)
+		fuse_session_exit(l->se);
+	/* ENOENT: its caller has given it up */
+	return n > 0 || n == -EINTR || n == -ENOENT;
+}
+
 static void *worker(void *context)
 {
 	struct loop *l = context;
 	struct spin s = {0};
-	int n = 1;
 
-	while (n != 0 && !fuse_session_exited(l->se)) {
-		struct fuse_buf buf = {.mem = take_lead(l)};
-
-		spin(l, &s);
-		n = fuse_session_receive_buf(l->se, &buf);
-		if (n > 0)
-			serve(l, &buf);
-		else if (n == -EINTR || n == -EAGAIN || n == -ENOENT)
-			n = 1;
-		else
-			n = 0;
-		request_memory_put();
-	}
+	while (!fuse_session_exited(l->se) && receive(l, &s))
+		;
 	lead_give();
 	reply_buffer_free();
 	return NULL;
@@ -240,7 +248,7 @@ static unsigned processors(void)
 int session_run(struct fuse_session *se, struct front *f, unsigned nr_threads,
 		const char *mountpoint)
 {
-	struct loop l = {.se = se, .front = f, .mountpoint = mountpoint, .spins = ATOMIC_FLAG_INIT};
+	struct loop l = {.se = se, .front = f, .mountpoint = mountpoint};
 	pthread_t signal_thread, *threads = calloc(nr_threads, sizeof(*threads));
 	unsigned n = 0;
 	int r;
@@ -253,6 +261,10 @@ int session_run(struct fuse_session *se, struct front *f, unsigned nr_threads,
 	pthread_rwlock_init(&l.gate, NULL);
 	lead_init(&l.lead);
 	l.nr_processors = processors();
+	/* alone on one processor it would keep the caller from asking */
+	l.requests = (struct spin_file){.fd = fuse_session_fd(se),
+					.never = l.nr_processors == 1,
+					.looks = ATOMIC_FLAG_INIT};
 	r = -pthread_create(&signal_thread, NULL, signals, &l);
 	if (r < 0)
 		goto free_threads;

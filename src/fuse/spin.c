@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "spin.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <time.h>
+#include <unistd.h>
 
 bool spin_tries(struct spin *s)
 {
@@ -40,17 +43,68 @@ bool is_readable(int fd)
 	return poll(&p, 1, 0) > 0;
 }
 
-void spin_until_readable(struct spin *s, int fd)
+static void set_nonblocking(struct spin_file *f, bool on)
 {
-	uint64_t begin_ns, looked_ns = 0;
-	bool came;
+	int flags;
 
-	if (!spin_tries(s) || is_readable(fd))
+	if (f->nonblocking == on)
 		return;
+	flags = fcntl(f->fd, F_GETFL);
+	if (fcntl(f->fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK) == 0)
+		f->nonblocking = on;
+}
+
+static ssize_t read_once(const struct spin_file *f, void *data, size_t size)
+{
+	ssize_t n = read(f->fd, data, size);
+
+	return n < 0 ? -errno : n;
+}
+
+/* The file does not block. */
+static ssize_t read_again(struct spin *s, const struct spin_file *f, void *data, size_t size)
+{
+	uint64_t begin_ns, looked_ns;
+	ssize_t n = read_once(f, data, size);
+
+	if (n != -EAGAIN)
+		return n;
 	begin_ns = now_ns();
 	do {
-		came = is_readable(fd);
+		n = read_once(f, data, size);
 		looked_ns = now_ns() - begin_ns;
-	} while (!came && looked_ns < SPIN_NS);
-	spin_learn(s, looked_ns, came);
+	} while (n == -EAGAIN && looked_ns < SPIN_NS);
+	spin_learn(s, looked_ns, n != -EAGAIN);
+	return n;
+}
+
+ssize_t spin_look(struct spin *s, struct spin_file *f, void *data, size_t size)
+{
+	ssize_t n = -EAGAIN;
+
+	if (f->never || atomic_flag_test_and_set(&f->looks))
+		return n;
+	if (spin_tries(s)) {
+		set_nonblocking(f, true);
+		n = f->nonblocking ? read_again(s, f, data, size) : n;
+	}
+	if (n == -EAGAIN)
+		set_nonblocking(f, false);
+	atomic_flag_clear(&f->looks);
+	return n;
+}
+
+ssize_t spin_read(struct spin *s, struct spin_file *f, void *data, size_t size)
+{
+	struct pollfd p = {.fd = f->fd, .events = POLLIN};
+	ssize_t n = spin_look(s, f, data, size);
+
+	if (n == -EAGAIN)
+		n = read_once(f, data, size);
+	/* it does not block while another thread looks */
+	while (n == -EAGAIN) {
+		poll(&p, 1, -1);
+		n = read_once(f, data, size);
+	}
+	return n;
 }
