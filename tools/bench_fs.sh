@@ -26,7 +26,7 @@ usage() {
 	exit 2
 }
 all_systems="bufs ext4 passthrough fuse2fs ntfs-3g"
-all_groups="append replace overwrite sqlite sequential random names names4 small tree directory scale"
+all_groups="append replace overwrite sqlite sequential random writeback names names4 small tree directory scale"
 rounds=5 quick='' priority='' directory=/var/tmp results='' systems=$all_systems
 while getopts pqr:d:o:s: option; do
 	case $option in
@@ -126,9 +126,9 @@ fs_pid() {
 	*) daemon_pid ;;
 	esac
 }
-mount_fs() {
+mount_fs() { # system, option of bufs
 	case $1 in
-	bufs) bufs ${BUFS_OPTIONS:+-o "$BUFS_OPTIONS"} "$loop" "$top/mnt" ;;
+	bufs) bufs ${BUFS_OPTIONS:+-o "$BUFS_OPTIONS"} ${2:+-o "$2"} "$loop" "$top/mnt" ;;
 	ext4) mount -t ext4 -o noinit_itable "$loop" "$top/mnt" ;;
 	passthrough)
 		mount -t ext4 -o noinit_itable "$loop" "$top/lower" &&
@@ -186,6 +186,11 @@ group_sequential() { run write "$mib" && cold && run read "$mib"; }
 group_random() {
 	run write $((mib / 2)) >/dev/null && cold && run random_read "$ms" 1 && cold && run random_read "$ms" 16 &&
 		run random_write $((nr * 5))
+}
+# All again where writes are collected before bufs sees them; the peers as they are.
+group_writeback() {
+	unmount_fs "$system" && mount_fs "$system" writeback && run write $((mib / 2)) >/dev/null &&
+		{ run random_write $((nr * 5)) && run sql "$ms"; } | sed 's/^[a-z_]*/&_back/'
 }
 group_names() { run names "$nr" 1; }
 group_names4() { run names "$nr" 4; }

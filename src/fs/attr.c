@@ -146,7 +146,7 @@ int fs_setattr(struct fs *fs, uint64_t ino, const struct fs_attr *attr, unsigned
 	if (r < 0)
 		return r;
 	pthread_rwlock_rdlock(&inode->lock);
-	r = flags_check_setattr(inode, mask);
+	r = mask & FS_SET_COLLECTED ? 0 : flags_check_setattr(inode, mask);
 	pthread_rwlock_unlock(&inode->lock);
 	if (r == 0 && mask & FS_SET_SIZE && mask & SET_KILL) {
 		/* first, lest anyone has the contents with the privileges */

@@ -159,6 +159,7 @@ int fs_getattr(struct fs *fs, uint64_t ino, struct fs_attr *ret_attr);
 #define FS_SET_KILL_PRIVS                                                                          \
 	(1u << 9) /* S_ISUID, S_ISGID where the group may execute, security.capability */
 #define FS_SET_KILL_SGID (1u << 10) /* S_ISGID in any case */
+#define FS_SET_COLLECTED (1u << 11) /* as fs_lent.collected */
 
 /* Change what mask names, and with FS_SET_MODE the access ACL.  ctime becomes now unless FS_SET_CTIME. */
 int fs_setattr(struct fs *fs, uint64_t ino, const struct fs_attr *attr, unsigned mask,
@@ -257,6 +258,7 @@ struct fs_lent {
 	const void *data; /* aligned as the device wants it, else it is copied */
 	size_t size;
 	struct fs_loan *loan;
+	bool collected; /* the kernel took it in long since: chattr's flags do not matter, and it sets the times itself */
 };
 
 ssize_t fs_write_lent(struct fs *fs, const struct fs_lent *lent);

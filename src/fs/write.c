@@ -26,6 +26,7 @@ struct write {
 	unsigned changes; /* to the map that this transaction has room for */
 	bool full;	  /* it could reserve nothing */
 	bool sync;	  /* it is to be durable at once */
+	bool collected;	  /* fs_lent */
 };
 
 static uint64_t write_position(const struct write *w)
@@ -196,7 +197,7 @@ static int write_locked(struct write *w)
 	size_t before = w->done;
 	int r, r2;
 
-	r = flags_check_write(inode, write_position(w));
+	r = w->collected ? 0 : flags_check_write(inode, write_position(w));
 	if (r == 0)
 		r = inode_prepare(&w->t, inode);
 	if (r < 0)
@@ -209,7 +210,8 @@ static int write_locked(struct write *w)
 	if (w->done == before && inode->blocks == blocks)
 		return r;
 	if (w->done != before) {
-		inode->mtime = inode->ctime = fs_now();
+		if (!w->collected)
+			inode->mtime = inode->ctime = fs_now();
 		if (write_position(w) > inode->size)
 			inode->size = write_position(w);
 	}
@@ -294,7 +296,10 @@ static ssize_t file_write(struct write *w)
 
 ssize_t fs_write_lent(struct fs *fs, const struct fs_lent *lent)
 {
-	struct write w = {.data = lent->data, .loan = lent->loan, .offset = lent->offset};
+	struct write w = {.data = lent->data,
+			  .loan = lent->loan,
+			  .offset = lent->offset,
+			  .collected = lent->collected};
 	ssize_t n;
 	int r;
 

@@ -46,6 +46,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 #ifdef FUSE_CAP_SETXATTR_EXT
 	want(conn, FUSE_CAP_HANDLE_KILLPRIV_V2 | FUSE_CAP_SETXATTR_EXT);
 #endif
+	if (f->write_back)
+		want(conn, FUSE_CAP_WRITEBACK_CACHE);
 	if (f->strict_atime)
 		conn->want &= ~FUSE_CAP_CACHE_SYMLINKS;
 	if (!f->no_xattr)
@@ -138,9 +140,14 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_s
 		.mtime = st->st_mtim,
 		.ctime = st->st_ctim,
 	};
+	const struct front *f = fuse_req_userdata(req);
 	unsigned mask = set_mask(to_set), kill = 0;
 	struct fs_attr now;
 	int r = 0;
+
+	/* the times of what the kernel has collected */
+	if (f->write_back && mask == (FS_SET_MTIME | FS_SET_CTIME))
+		mask |= FS_SET_COLLECTED;
 
 	if (raw_kills_privs())
 		r = privs_mask(req, ino, &kill);

@@ -19,6 +19,7 @@ struct front {
 	struct read_pool *reads; /* fuse_read.c */
 	bool no_xattr;		 /* mounted so */
 	bool strict_open;	 /* mounted so */
+	bool write_back;	 /* mounted so; strict_open is set too */
 	bool strict_atime;	 /* mounted so */
 	const char *options;	 /* that it was mounted with */
 };

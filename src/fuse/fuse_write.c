@@ -129,6 +129,13 @@ void request_memory_put(void)
 	mine = NULL;
 }
 
+static bool is_collected(fuse_req_t req, const struct fuse_file_info *fi)
+{
+	const struct front *f = fuse_req_userdata(req);
+
+	return f->write_back && fi->writepage;
+}
+
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
 	      struct fuse_file_info *fi)
 {
@@ -136,7 +143,8 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 			       .offset = (uint64_t)offset,
 			       .data = data,
 			       .size = size,
-			       .loan = &mine->loan};
+			       .loan = &mine->loan,
+			       .collected = is_collected(req, fi)};
 	ssize_t n = raw_kills_privs() ? privs_kill(req, ino) : 0;
 
 	if (n == 0)

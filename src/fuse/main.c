@@ -355,7 +355,9 @@ int main(int argc, char **argv)
 		return 0;
 	m.front.ready = ready;
 	m.front.no_xattr = m.o.no_xattr;
-	m.front.strict_open = m.o.strict_open;
+	m.front.write_back = m.o.write_back;
+	/* what the kernel collects it does not ask about any more */
+	m.front.strict_open = m.o.strict_open || m.o.write_back;
 	m.front.strict_atime = m.o.fs.atime == FS_ATIME_STRICT;
 	m.front.options = m.o.given;
 	m.front.ready_context = &m;

@@ -12,7 +12,7 @@ static const char usage_text[] =
 	"usage: bufs [-fdhV] [-o option,...] IMAGE-or-DEVICE MOUNTPOINT\n"
 	"  -f  stay in the foreground   -d  and print every request\n"
 	"  -o  ro, noatime, nodiratime, strictatime, lazytime, sync, dirsync, noxattr, strictopen,\n"
-	"      allow_other, cache=SIZE, commit=SECONDS, errors=remount-ro|continue|panic,\n"
+	"      writeback, allow_other, cache=SIZE, commit=SECONDS, errors=remount-ro|continue|panic,\n"
 	"      threads=N, offset=BYTES, sizelimit=BYTES and those of mount(8); see bufs(8)\n"
 	"Unmount with umount(8), or fusermount3 -u.\n";
 
@@ -89,6 +89,7 @@ static bool take_switch(struct options *o, const char *name)
 		{"allow_root", offsetof(struct options, allow_root), true},
 		{"noxattr", offsetof(struct options, no_xattr), true},
 		{"strictopen", offsetof(struct options, strict_open), true},
+		{"writeback", offsetof(struct options, write_back), true},
 	};
 
 	for (size_t i = 0; i < sizeof(switches) / sizeof(switches[0]); i++) {

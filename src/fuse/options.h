@@ -11,7 +11,8 @@ struct options {
 	struct fs_options fs;
 	unsigned threads;
 	uint64_t offset, sizelimit;
-	bool foreground, debug, fake, allow_root, allow_other, helper, no_xattr, strict_open;
+	bool foreground, debug, fake, allow_root, allow_other, helper, no_xattr, strict_open,
+		write_back;
 	char kernel[512]; /* for the mount: ",nosuid,nodev" */
 	char given[1024]; /* all of them, as far as they fit, with a comma behind each list */
 };
