@@ -97,9 +97,9 @@ chattr -a late
 dd if="$top/million" of=synced bs=1000 conv=fsync status=none || die "fsync"
 dd if="$top/million" of=each bs=4096 count=20 oflag=dsync status=none || die "O_DSYNC"
 dd if="$top/million" of=closed bs=1000 status=none
-sync
+sync -f . || die sync
 echo old >name
-sync
+sync -f . || die sync
 dd if="$top/million" of=name.new bs=1000 status=none
 mv name.new name
 t sync . || die "fsync of the folder"
