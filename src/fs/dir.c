@@ -57,10 +57,20 @@ static void place_release(struct dir_place *p)
 		bufio_release(p->b);
 }
 
-/* Before the first change there.  The inode's own block is its store's business. */
-static int place_modify(struct txn *t, struct dir_place *p)
+/*
+ * Before the first change there.  The inode's own block is its store's business; that of another one need not show in
+ * the inode, as when a name is replaced by another, and is as much as that what fdatasync() makes durable.
+ */
+static int place_modify(struct txn *t, struct inode *dir, struct dir_place *p)
 {
-	return p->b ? txn_modify(t, p->b) : 0;
+	int r;
+
+	if (!p->b)
+		return 0;
+	r = txn_modify(t, p->b);
+	if (r == 0)
+		dir->data_seq = t->seq;
+	return r;
 }
 
 static void place_note_room(struct inode *dir, const struct dir_place *p)
@@ -294,7 +304,7 @@ int dir_add(struct txn *t, struct inode *dir, const char *name, uint64_t ino, un
 	if (r < 0)
 		return r;
 	position = place_position(dir, &p, area_add_offset(p.area, p.offset));
-	r = place_modify(t, &p);
+	r = place_modify(t, dir, &p);
 	if (r == 0 && dir_is_indexed(dir))
 		r = index_insert(t, dir, bufio_block(p.b), index_key(dir->fs, &n, position));
 	if (r == 0) {
@@ -412,7 +422,7 @@ int dir_remove(struct txn *t, struct inode *dir, const char *name, const struct 
 	if (!area_matches(p.area, p.offset, &n) || dir->nr_entries == 0)
 		r = -EUCLEAN;
 	if (r == 0)
-		r = place_modify(t, &p);
+		r = place_modify(t, dir, &p);
 	if (r == 0 && dir_is_indexed(dir))
 		r = index_delete(t, dir, index_key(dir->fs, &n, e->position));
 	if (r < 0) {
@@ -440,7 +450,7 @@ int dir_replace(struct txn *t, struct inode *dir, const struct dir_entry *e, uin
 	r = place_open_entry(dir, e, &p, &previous);
 	if (r < 0)
 		return r;
-	r = place_modify(t, &p);
+	r = place_modify(t, dir, &p);
 	if (r == 0) {
 		d = area_entry(p.area, p.offset);
 		d->ino = le48_make(ino);

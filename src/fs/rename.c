@@ -300,10 +300,13 @@ static void change_inodes(struct rename *rn)
 
 	if (is_dir(moved))
 		move_subdir(moved, from, to);
+	/* of these only the time changes, but where their names are is no time: fdatasync() has that durable */
+	moved->data_seq = rn->txn.seq;
 	moved->ctime = now;
 	if (rn->flags & RENAME_EXCHANGE) {
 		if (is_dir(other))
 			move_subdir(other, to, from);
+		other->data_seq = rn->txn.seq;
 		other->ctime = now;
 	} else if (other) {
 		if (is_dir(other))

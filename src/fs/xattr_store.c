@@ -296,6 +296,8 @@ static int apply(struct change *c)
 		r = unlink_empty(c);
 	r2 = blocks_free(c->t, inode, &c->old_blocks);
 	inode->ctime = fs_now();
+	/* also where nothing else of the inode changes, the record being in a block */
+	inode->data_seq = c->t->seq;
 	inode_store(c->t, inode);
 	return r < 0 ? r : r2;
 }

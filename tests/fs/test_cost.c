@@ -223,6 +223,53 @@ START_TEST(times_are_left_out_by_fdatasync)
 }
 END_TEST
 
+/* _i: in the inode, in a block with others, in blocks of its own. */
+START_TEST(attributes_are_not_left_out_by_fdatasync)
+{
+	static const size_t sizes[] = {20, 400, 9000};
+	static char value[9000];
+	struct fs_xattr x = {"user.a", value, sizes[_i]};
+	uint64_t ino = make("file", S_IFREG | 0600);
+
+	ck_assert_int_eq(fs_setxattr(fs, ino, &x, 0), 0);
+	sync_file(ino);
+	count_from_here();
+	memset(value, 'n', sizeof(value));
+	ck_assert_int_eq(fs_setxattr(fs, ino, &x, 0), 0);
+	ck_assert_int_eq(fs_fsync(fs, ino, true), 0);
+	expect(1, 1);
+	ck_assert_int_eq(fs_removexattr(fs, ino, "user.a"), 0);
+	ck_assert_int_eq(fs_fsync(fs, ino, true), 0);
+	expect(1, 1);
+}
+END_TEST
+
+/* The entries are what a directory's data is.  _i: so many, all in the inode or most in blocks. */
+START_TEST(names_are_not_left_out_by_fdatasync)
+{
+	uint64_t dir = make("dir", S_IFDIR | 0700);
+	const struct fs_new what = {.mode = S_IFREG | 0600};
+	struct fs_attr a;
+	char name[16];
+
+	for (unsigned k = 0; k < (_i ? 200u : 2u); k++) {
+		snprintf(name, sizeof(name), "%u", k);
+		ck_assert_int_eq(fs_make(fs, dir, name, &what, &a), 0);
+	}
+	sync_file(dir);
+	count_from_here();
+	ck_assert_int_eq(fs_make(fs, dir, "new", &what, &a), 0);
+	ck_assert_int_eq(fs_fsync(fs, dir, true), 0);
+	expect(1, 1);
+	ck_assert_int_eq(fs_rename(fs, &(struct fs_names){dir, "new", dir, "old"}, 0), 0);
+	ck_assert_int_eq(fs_fsync(fs, dir, true), 0);
+	expect(1, 1);
+	ck_assert_int_eq(fs_unlink(fs, dir, "old"), 0);
+	ck_assert_int_eq(fs_fsync(fs, dir, true), 0);
+	expect(1, 1);
+}
+END_TEST
+
 START_TEST(unlink_on_a_synchronous_mount_is_one_write)
 {
 	uint64_t ino;
@@ -460,6 +507,8 @@ int main(void)
 	tcase_add_test(tc, overwrite_in_place_and_fdatasync_is_one_write);
 	tcase_add_test(tc, fsync_with_nothing_dirty_costs_nothing);
 	tcase_add_test(tc, times_are_left_out_by_fdatasync);
+	tcase_add_loop_test(tc, attributes_are_not_left_out_by_fdatasync, 0, 3);
+	tcase_add_loop_test(tc, names_are_not_left_out_by_fdatasync, 0, 2);
 	tcase_add_test(tc, unlink_on_a_synchronous_mount_is_one_write);
 	tcase_add_test(tc, much_new_data_is_written_flushed_and_committed);
 	tcase_add_test(tc, sixteen_appenders_share_commits);
