@@ -45,7 +45,7 @@ static int account(struct txn *t, struct inode *inode, uint64_t block, const str
 		data_note_in_place(inode, run->logical + run->nr - 1);
 		return 0;
 	}
-	inode->data_seq = inode->meta_seq = t->seq;
+	/* its map or its size changes with that: inode_store() notes the transaction */
 	return txn_add_data(t, block, run->nr, NULL);
 }
 

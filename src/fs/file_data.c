@@ -41,7 +41,8 @@ static int account(struct txn *t, struct inode *inode, struct bufio_buffer *b,
 		data_note_in_place(inode, range->logical);
 		return 0;
 	}
-	inode->data_seq = inode->meta_seq = t->seq;
+	/* inode_store() follows, but for it only the times may have changed */
+	inode->data_seq = t->seq;
 	/* all of what was joined is in the record anyway */
 	return meta_joined(b) == t->seq ? 0 : txn_add_data(t, bufio_block(b), 1, b);
 }
