@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -35,7 +36,10 @@ const char *const op_names[NR_OPS] = {
 	"rename_dir_over",
 	"rename_back",
 	"exchange",
+	"exchange_dir",
 	"chmod",
+	"chown",
+	"chattr",
 	"cut",
 	"cut_to_nothing",
 	"lengthen",
@@ -67,6 +71,48 @@ const char *const op_names[NR_OPS] = {
 	"acl",
 	"acl_of_dir",
 };
+
+/* What an operation was about, where that is not /A/foo; a directory that lost a name. */
+static const char *const its_paths[NR_OPS] = {
+	[CREATE] = "/A/new",
+	[MKDIR] = "/A/dir",
+	[FIFO] = "/B/fifo",
+	[SYMLINK] = "/A/link",
+	[SYMLINK_LONG] = "/A/link",
+	[LINK] = "/A/hard",
+	[LINK_OTHER_DIR] = "/B/hard",
+	[UNLINK] = "/A",
+	[UNLINK_SMALL] = "/A",
+	[UNLINK_OTHER] = "/B",
+	[RMDIR] = "/A",
+	[RENAME] = "/B/moved",
+	[RENAME_DIR] = "/B/dir",
+	[RENAME_DIR_OVER] = "/B/empty",
+	[EXCHANGE] = "/B/foo",
+	[EXCHANGE_DIR] = "/B/foo",
+	[APPEND_SMALL] = "/A/bar",
+	[GROW_INLINE] = "/B/foo",
+	[APPEND_OTHER] = "/B/foo",
+	[APPEND_MUCH_OTHER] = "/B/foo",
+	[CUT_OTHER] = "/B/foo",
+	[PUNCH_SMALL] = "/A/bar",
+	[NAMELESS] = "/A",
+	[NAMELESS_LINK] = "/A/new",
+	[WHITEOUT] = "/B/moved",
+	[WHITEOUT_OVER] = "/B/foo",
+	[ACL_OF_DIR] = "/A",
+};
+
+static const char *path_of(enum op op)
+{
+	return its_paths[op] ? its_paths[op] : "/A/foo";
+}
+
+/* The directory that is in, or itself. */
+static const char *dir_of(enum op op)
+{
+	return path_of(op)[1] == 'A' ? "/A" : "/B";
+}
 
 /* Of /A/foo. */
 static int set_xattr(struct fs *fs, const char *name, size_t size, char fill)
@@ -116,6 +162,13 @@ int do_fallocate(struct fs *fs, const char *path, int mode, uint64_t offset, uin
 	uint64_t ino = path_ino(fs, path);
 
 	return ino ? fs_fallocate(fs, ino, mode, offset, len) : -ENOENT;
+}
+
+static int set_flags(struct fs *fs, const char *path, uint32_t flags)
+{
+	uint64_t ino = path_ino(fs, path);
+
+	return ino ? fs_set_flags(fs, ino, flags, 0) : -ENOENT;
 }
 
 static int make_nameless(struct fs *fs, const char *name)
@@ -197,8 +250,14 @@ static int run(struct fs *fs, enum op op, char fill)
 		return do_rename(fs, "/B/moved", "/A/foo", 0);
 	case EXCHANGE:
 		return do_rename(fs, "/A/foo", "/B/foo", RENAME_EXCHANGE);
+	case EXCHANGE_DIR:
+		return do_rename(fs, "/A/empty", "/B/foo", RENAME_EXCHANGE);
 	case CHMOD:
 		return do_chmod(fs, "/A/foo", 0600);
+	case CHOWN:
+		return do_chown(fs, "/A/foo", 5, 6);
+	case CHATTR:
+		return set_flags(fs, "/A/foo", FS_NODUMP_FL);
 	case CUT:
 		return do_truncate(fs, "/A/foo", 1500);
 	case CUT_TO_NOTHING:
@@ -276,14 +335,26 @@ int world_op(struct world *w, enum op op, char fill)
 	return r;
 }
 
-void world_persist(struct world *w, enum persist how)
+bool persists_otherwise(enum op op, enum persist how)
+{
+	switch (how) {
+	case PERSIST_FSYNC_IT:
+		return strcmp(path_of(op), "/A/foo") != 0 && strcmp(path_of(op), "/A") != 0;
+	case PERSIST_FDATASYNC_IT:
+		return strcmp(path_of(op), "/A/foo") != 0;
+	case PERSIST_FSYNC_ITS_DIR:
+		return strcmp(dir_of(op), "/A") != 0 && strcmp(path_of(op), "/B") != 0;
+	default:
+		return true;
+	}
+}
+
+void world_persist(struct world *w, enum op op, enum persist how)
 {
 	switch (how) {
 	case PERSIST_FSYNC_FOO:
-		world_fsync(w, "/A/foo", false);
-		break;
 	case PERSIST_FDATASYNC_FOO:
-		world_fsync(w, "/A/foo", true);
+		world_fsync(w, "/A/foo", how == PERSIST_FDATASYNC_FOO);
 		break;
 	case PERSIST_FSYNC_DIR:
 		world_fsync(w, "/A", false);
@@ -291,6 +362,13 @@ void world_persist(struct world *w, enum persist how)
 	case PERSIST_SYNC:
 		ck_assert_int_eq(fs_sync(w->fs), 0);
 		world_step(w, true);
+		break;
+	case PERSIST_FSYNC_IT:
+	case PERSIST_FDATASYNC_IT:
+		world_fsync(w, path_of(op), how == PERSIST_FDATASYNC_IT);
+		break;
+	case PERSIST_FSYNC_ITS_DIR:
+		world_fsync(w, dir_of(op), false);
 		break;
 	default:
 		break;

@@ -23,7 +23,10 @@ enum op {
 	RENAME_DIR_OVER,
 	RENAME_BACK,
 	EXCHANGE,
+	EXCHANGE_DIR, /* with a file, so that both parents lose or get a link */
 	CHMOD,
+	CHOWN,
+	CHATTR,
 	CUT,
 	CUT_TO_NOTHING,
 	LENGTHEN,
@@ -68,6 +71,10 @@ enum persist {
 	PERSIST_FDATASYNC_FOO,
 	PERSIST_FSYNC_DIR,
 	PERSIST_SYNC,
+	/* what the operation was about, by the name it has then; the directory that is in */
+	PERSIST_FSYNC_IT,
+	PERSIST_FDATASYNC_IT,
+	PERSIST_FSYNC_ITS_DIR,
 	NR_PERSIST,
 };
 
@@ -79,7 +86,10 @@ int world_op(struct world *w, enum op op, char fill);
 
 int do_fallocate(struct fs *fs, const char *path, int mode, uint64_t offset, uint64_t len);
 
+/* Is this another program than a lower way makes, what it was about being what that syncs? */
+bool persists_otherwise(enum op op, enum persist how);
+
 /* A way to make it durable, as a step unless it is none. */
-void world_persist(struct world *w, enum persist how);
+void world_persist(struct world *w, enum op op, enum persist how);
 
 #endif

@@ -37,6 +37,13 @@ uint64_t path_ino(struct fs *fs, const char *path)
 	return ino;
 }
 
+uint64_t path_get(struct fs *fs, const char *path)
+{
+	int r;
+
+	return walk_path(fs, path, &r);
+}
+
 /* The directory of a path, referenced, and the last name. */
 static uint64_t walk_parent(struct fs *fs, const char *path, const char **ret_name, int *ret_r)
 {
@@ -102,6 +109,11 @@ int do_truncate(struct fs *fs, const char *path, uint64_t size)
 int do_chmod(struct fs *fs, const char *path, uint32_t mode)
 {
 	return set(fs, path, (struct fs_attr){.mode = mode}, FS_SET_MODE);
+}
+
+int do_chown(struct fs *fs, const char *path, uint32_t uid, uint32_t gid)
+{
+	return set(fs, path, (struct fs_attr){.uid = uid, .gid = gid}, FS_SET_UID | FS_SET_GID);
 }
 
 int do_rename(struct fs *fs, const char *from, const char *to, unsigned flags)

@@ -6,10 +6,12 @@
 #include "fs.h"
 
 uint64_t path_ino(struct fs *fs, const char *path); /* 0: not there */
+uint64_t path_get(struct fs *fs, const char *path); /* ... and it stays looked up */
 int do_make(struct fs *fs, const char *path, uint32_t mode, const char *target);
 int do_write(struct fs *fs, const char *path, uint64_t offset, size_t size, char fill);
 int do_truncate(struct fs *fs, const char *path, uint64_t size);
 int do_chmod(struct fs *fs, const char *path, uint32_t mode);
+int do_chown(struct fs *fs, const char *path, uint32_t uid, uint32_t gid);
 int do_rename(struct fs *fs, const char *from, const char *to, unsigned flags);
 int do_link(struct fs *fs, const char *from, const char *to);
 int do_unlink(struct fs *fs, const char *path);

@@ -8,6 +8,7 @@
 #include "crash_fs.h"
 
 #include <linux/falloc.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -390,6 +391,65 @@ START_TEST(timer_does_not_commit_between_cut_and_write)
 }
 END_TEST
 
+static void set_flags(const char *path, uint32_t flags)
+{
+	ck_assert_int_eq(fs_set_flags(w.fs, path_ino(w.fs, path), flags, 0), 0);
+	ck_assert_int_eq(fs_sync(w.fs), 0);
+	world_step(&w, true);
+}
+
+/* As with O_SYNC, chattr +S or a mount with sync.  In place and behind the end, past the cache too, and no contents. */
+START_TEST(what_is_done_to_a_synchronous_file_is_durable_when_it_returns)
+{
+	static const char value[3000];
+
+	begin();
+	set_flags("/A/foo", FS_SYNC_FL);
+	w.in_place = true;
+	ck_assert_int_eq(do_write(w.fs, "/A/foo", 500, 1500, 'n'), 0);
+	world_step_synced(&w, "/A/foo");
+	ck_assert_int_eq(do_write(w.fs, "/A/foo", 3000, 200000, 'm'), 0);
+	world_step_synced(&w, "/A/foo");
+	ck_assert_int_eq(do_write(w.fs, "/A/foo", 4096, 102400, 'o'), 0);
+	world_step_synced(&w, "/A/foo");
+	ck_assert_int_eq(do_truncate(w.fs, "/A/foo", 50001), 0);
+	world_step_synced(&w, "/A/foo");
+	ck_assert_int_eq(fs_fallocate(w.fs, path_ino(w.fs, "/A/foo"),
+				      FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 500, 3000),
+			 0);
+	world_step_synced(&w, "/A/foo");
+	ck_assert_int_eq(do_setxattr(w.fs, "/A/foo", "user.large", value, sizeof(value)), 0);
+	world_step_synced(&w, "/A/foo");
+	ck_assert_int_eq(do_chmod(w.fs, "/A/foo", 0600), 0);
+	world_step_synced(&w, "/A/foo");
+	ck_assert_int_eq(do_link(w.fs, "/A/foo", "/B/hard"), 0);
+	world_step_synced(&w, "/A/foo");
+	finish();
+}
+END_TEST
+
+START_TEST(what_is_done_in_a_synchronous_directory_is_durable_when_it_returns)
+{
+	begin();
+	set_flags("/A", FS_DIRSYNC_FL);
+	ck_assert_int_eq(do_make(w.fs, "/A/new", S_IFREG | 0600, NULL), 0);
+	world_step_synced(&w, "/A");
+	ck_assert_int_eq(do_rename(w.fs, "/A/new", "/A/foo", 0), 0);
+	world_step_synced(&w, "/A");
+	ck_assert_int_eq(do_rename(w.fs, "/A/foo", "/B/bar", RENAME_EXCHANGE), 0);
+	world_step_synced(&w, "/A");
+	ck_assert_int_eq(do_rename(w.fs, "/B/bar", "/A/back", 0), 0);
+	world_step_synced(&w, "/A");
+	ck_assert_int_eq(do_unlink(w.fs, "/A/foo"), 0);
+	world_step_synced(&w, "/A");
+	ck_assert_int_eq(do_make(w.fs, "/A/d", S_IFDIR | 0700, NULL), 0);
+	world_step_synced(&w, "/A");
+	ck_assert_int_eq(do_rmdir(w.fs, "/A/d"), 0);
+	world_step_synced(&w, "/A");
+	finish();
+}
+END_TEST
+
 START_TEST(write_behind_the_end_then_fsync)
 {
 	begin();
@@ -524,6 +584,8 @@ int main(void)
 		tc, cut_and_written_anew_around_a_commit_is_the_old_the_empty_or_the_new_file, 0,
 		2);
 	tcase_add_test(tc, timer_does_not_commit_between_cut_and_write);
+	tcase_add_test(tc, what_is_done_to_a_synchronous_file_is_durable_when_it_returns);
+	tcase_add_test(tc, what_is_done_in_a_synchronous_directory_is_durable_when_it_returns);
 	tcase_add_test(tc, write_behind_the_end_then_fsync);
 	tcase_add_test(tc, symlink_is_not_empty);
 	tcase_add_test(tc, blocks_of_directories_and_symlinks_reused_for_data);

@@ -113,6 +113,7 @@ static unsigned run_program(const char *name, uint64_t size, uint64_t seed)
 	struct world *w = &p.w;
 
 	world_init(w, size, 256 << 10);
+	w->forgets = seed % 3 == 0;
 	ck_assert_int_eq(do_make(w->fs, "/A", S_IFDIR | 0755, NULL), 0);
 	ck_assert_int_eq(do_make(w->fs, "/B", S_IFDIR | 0755, NULL), 0);
 	world_begin(w);
