@@ -41,7 +41,10 @@ struct fs_options {
 	bool read_only; /* nothing is written, not even the superblock */
 	enum fs_errors errors;
 	void (*panic)(void); /* must not return */
-	/* this thread is about to wait for room in the cache, which no engine sees; may be NULL; must not call us */
+	/*
+	 * This thread is about to wait, as no engine sees: for room in the cache, for reads that were started, or a read
+	 * for an inode that somebody changes, who may wait for them; may be NULL; must not call us.
+	 */
 	void (*waits)(void);
 	size_t cache_bytes; /* of the buffer cache; 64 MiB */
 	enum fs_atime atime;

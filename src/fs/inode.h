@@ -135,6 +135,7 @@ void inode_touch_atime(struct inode *inode);
  * reference: who takes blocks from the inode, or destroys it, waits for all of them.  The end may come from a thread that
  * completes I/O; the inode may be gone when it returns.  reads.c.
  */
+void inode_lock_to_read(struct inode *inode); /* shared */
 void inode_read_begin(struct inode *inode);
 void inode_read_end(struct inode *inode);
 void inode_wait_reads(

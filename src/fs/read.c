@@ -196,7 +196,7 @@ ssize_t fs_read_start(struct fs *fs, struct fs_reading *reading)
 	r = inode_get(fs, reading->ino, &inode);
 	if (r < 0)
 		return r;
-	pthread_rwlock_rdlock(&inode->lock);
+	inode_lock_to_read(inode);
 	n = start_locked(inode, reading);
 	pthread_rwlock_unlock(&inode->lock);
 	inode_put(inode);
@@ -212,7 +212,7 @@ ssize_t fs_read(struct fs *fs, uint64_t ino, uint64_t offset, void *data, size_t
 	r = inode_get(fs, ino, &inode);
 	if (r < 0)
 		return r;
-	pthread_rwlock_rdlock(&inode->lock);
+	inode_lock_to_read(inode);
 	n = read_locked(inode, offset, data, size);
 	pthread_rwlock_unlock(&inode->lock);
 	inode_put(inode);

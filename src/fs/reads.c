@@ -36,12 +36,25 @@ void inode_read_end(struct inode *inode)
 	pthread_mutex_unlock(&r->lock);
 }
 
+void inode_lock_to_read(struct inode *inode)
+{
+	if (pthread_rwlock_tryrdlock(&inode->lock) == 0)
+		return;
+	/* for one who perhaps waits for reads that this thread has started */
+	if (inode->fs->options.waits)
+		inode->fs->options.waits();
+	pthread_rwlock_rdlock(&inode->lock);
+}
+
 void inode_wait_reads(struct inode *inode)
 {
 	struct reads *r = &inode->fs->inodes->reads;
 
 	if (!atomic_load(&inode->nr_reads))
 		return;
+	/* the thread's own may not have got to the device yet */
+	if (inode->fs->options.waits)
+		inode->fs->options.waits();
 	pthread_mutex_lock(&r->lock);
 	while (atomic_load(&inode->nr_reads))
 		pthread_cond_wait(&r->ended, &r->lock);

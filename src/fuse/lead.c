@@ -4,11 +4,14 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define MAX_READERS 2u
 
 /* Requests in a row without waiting, after which one reader is enough. */
 #define CALM 16u
+
+#define HELD_BYTES (64u * 1024)
 
 /* What this thread leads; requests since it took that. */
 static _Thread_local struct lead *led;
@@ -17,6 +20,7 @@ static _Thread_local unsigned nr_served;
 void lead_init(struct lead *l)
 {
 	l->nr_readers = 0;
+	l->nr_held = 0;
 	pthread_mutex_init(&l->lock, NULL);
 	pthread_cond_init(&l->given, NULL);
 }
@@ -25,6 +29,65 @@ void lead_finish(struct lead *l)
 {
 	pthread_cond_destroy(&l->given);
 	pthread_mutex_destroy(&l->lock);
+}
+
+/* The caller's to submit when it has released the lock, which it holds now. */
+struct handover {
+	struct bufio_engine *engine;
+	struct bufio_io *ios[LEAD_MOST_HELD];
+	unsigned nr;
+};
+
+static void held_take(struct lead *l, struct handover *ret)
+{
+	ret->engine = l->held_for;
+	ret->nr = l->nr_held;
+	memcpy(ret->ios, l->held, l->nr_held * sizeof(l->held[0]));
+	l->nr_held = 0;
+}
+
+static void held_submit(const struct handover *h)
+{
+	if (h->nr)
+		h->engine->ops->submit(h->engine, h->ios, h->nr);
+}
+
+bool lead_holds(struct lead *l)
+{
+	bool holds;
+
+	pthread_mutex_lock(&l->lock);
+	holds = l->nr_held > 0;
+	pthread_mutex_unlock(&l->lock);
+	return holds;
+}
+
+void lead_submit(struct lead *l)
+{
+	struct handover h;
+
+	pthread_mutex_lock(&l->lock);
+	held_take(l, &h);
+	pthread_mutex_unlock(&l->lock);
+	held_submit(&h);
+}
+
+/* Small reads only: what a larger one costs is its transfer.  Returns false if it is to be submitted now. */
+static bool hold(struct bufio_engine *inner, struct bufio_io *io)
+{
+	struct lead *l = led;
+	struct handover h = {.nr = 0};
+
+	if (!l || io->op != BUFIO_OP_READ || io->size_bytes > HELD_BYTES)
+		return false;
+	pthread_mutex_lock(&l->lock);
+	l->held_for = inner;
+	l->held[l->nr_held++] = io;
+	if (l->nr_held == LEAD_MOST_HELD)
+		held_take(l, &h);
+	pthread_mutex_unlock(&l->lock);
+	held_submit(&h);
+	return true;
 }
 
 /* May this thread, which has waited for nothing for so long, go on? */
@@ -59,6 +122,7 @@ void lead_take(struct lead *l)
 		nr_served = 0;
 		take(l, MAX_READERS);
 	} else if (!stays(l)) {
+		lead_submit(l);
 		led = NULL;
 		take(l, 1);
 	}
@@ -67,16 +131,19 @@ void lead_take(struct lead *l)
 void lead_give(void)
 {
 	struct lead *l = led;
+	struct handover h;
 	bool none;
 
 	if (!l)
 		return;
 	led = NULL;
 	pthread_mutex_lock(&l->lock);
+	held_take(l, &h);
 	none = --l->nr_readers == 0;
 	pthread_mutex_unlock(&l->lock);
 	if (none)
 		pthread_cond_signal(&l->given);
+	held_submit(&h);
 }
 
 struct lead_engine {
@@ -101,6 +168,8 @@ static void submit(struct bufio_engine *e, struct bufio_io *const *ios, unsigned
 {
 	if (awaits(ios, nr))
 		lead_give();
+	else if (nr == 1 && hold(inner_of(e), ios[0]))
+		return;
 	inner_of(e)->ops->submit(inner_of(e), ios, nr);
 }
 

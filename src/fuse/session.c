@@ -153,6 +153,8 @@ static void serve(struct loop *l, const struct fuse_buf *buf)
 {
 	const struct fuse_in_header *in = buf->mem;
 
+	if (in->opcode != FUSE_READ)
+		lead_submit(&l->lead);
 	if (should_give_lead(l, in->opcode))
 		lead_give();
 	if (in->opcode == FUSE_DESTROY) {
@@ -163,11 +165,23 @@ static void serve(struct loop *l, const struct fuse_buf *buf)
 	}
 }
 
+/*
+ * Reads go to the device together while more requests are there.  After that their callers wait for the device, so it is
+ * no use looking whether they ask for more.
+ */
+static ssize_t next_request(struct loop *l, struct spin *s, void *data)
+{
+	if (!lead_holds(&l->lead) || is_readable(l->requests.fd))
+		return spin_read(s, &l->requests, data, REQUEST_BYTES);
+	lead_submit(&l->lead);
+	return spin_sleep(&l->requests, data, REQUEST_BYTES);
+}
+
 /* One request.  Returns whether there may be more. */
 static bool receive(struct loop *l, struct spin *s)
 {
 	struct fuse_buf buf = {.mem = take_lead(l)};
-	ssize_t n = spin_read(s, &l->requests, buf.mem, REQUEST_BYTES);
+	ssize_t n = next_request(l, s, buf.mem);
 
 	if (n >= (ssize_t)sizeof(struct fuse_in_header)) {
 		buf.size = (size_t)n;

@@ -94,17 +94,22 @@ ssize_t spin_look(struct spin *s, struct spin_file *f, void *data, size_t size)
 	return n;
 }
 
-ssize_t spin_read(struct spin *s, struct spin_file *f, void *data, size_t size)
+ssize_t spin_sleep(struct spin_file *f, void *data, size_t size)
 {
 	struct pollfd p = {.fd = f->fd, .events = POLLIN};
-	ssize_t n = spin_look(s, f, data, size);
+	ssize_t n = read_once(f, data, size);
 
-	if (n == -EAGAIN)
-		n = read_once(f, data, size);
 	/* it does not block while another thread looks */
 	while (n == -EAGAIN) {
 		poll(&p, 1, -1);
 		n = read_once(f, data, size);
 	}
 	return n;
+}
+
+ssize_t spin_read(struct spin *s, struct spin_file *f, void *data, size_t size)
+{
+	ssize_t n = spin_look(s, f, data, size);
+
+	return n == -EAGAIN ? spin_sleep(f, data, size) : n;
 }

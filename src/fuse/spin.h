@@ -47,6 +47,9 @@ bool is_readable(int fd);
 /* Look as long as it pays.  What read(2) says, or -errno; -EAGAIN: it is better to sleep. */
 ssize_t spin_look(struct spin *s, struct spin_file *f, void *data, size_t size);
 
+/* Sleep until something comes. */
+ssize_t spin_sleep(struct spin_file *f, void *data, size_t size);
+
 /* Look, then sleep until something comes. */
 ssize_t spin_read(struct spin *s, struct spin_file *f, void *data, size_t size);
 

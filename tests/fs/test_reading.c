@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -238,6 +239,61 @@ START_TEST(blocks_are_not_taken_away_under_a_read)
 }
 END_TEST
 
+/* For a front end whose threads hold back the reads they start: what they are told to let go of them by. */
+static pthread_t reader;
+static sem_t writer_waits;
+
+static void let_go(void)
+{
+	if (!pthread_equal(pthread_self(), reader)) {
+		sem_post(&writer_waits);
+	} else if (parking.parked) {
+		unpark();
+		parking.parked = NULL;
+	}
+}
+
+static void remount_with_let_go(void)
+{
+	image_unmount(&i);
+	i.options.waits = let_go;
+	image_mount(&i);
+	ino = image_lookup(&i, INODE_ROOT, "f");
+	reader = pthread_self();
+	sem_init(&writer_waits, 0, 0);
+}
+
+/* Both would hang, and the tests time out. */
+START_TEST(who_waits_for_its_own_reads_is_told_first)
+{
+	struct taker taker = {.unlinks = false};
+
+	remount_with_let_go();
+	ck_assert_int_eq(start(0, SIZE), -EINPROGRESS);
+	take_blocks(&taker);
+	ck_assert(taker.was_over);
+	ck_assert_int_eq(wait_end(), SIZE - 100);
+}
+END_TEST
+
+START_TEST(who_reads_what_a_writer_has_is_told_before_it_waits)
+{
+	struct taker taker = {.unlinks = false};
+	pthread_t thread;
+	uint8_t byte;
+
+	remount_with_let_go();
+	ck_assert_int_eq(start(0, SIZE), -EINPROGRESS);
+	ck_assert_int_eq(pthread_create(&thread, NULL, take_blocks, &taker), 0);
+	sem_wait(&writer_waits);
+	/* the writer has the inode's lock, and waits for the read before */
+	ck_assert_int_eq(fs_read(i.fs, ino, 0, &byte, 1), 0);
+	pthread_join(thread, NULL);
+	ck_assert(taker.was_over);
+	ck_assert_int_eq(wait_end(), SIZE - 100);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = tcase_create("reading");
@@ -248,6 +304,8 @@ int main(void)
 	tcase_add_test(tc, the_last_block_comes_as_far_as_the_file_goes);
 	tcase_add_test(tc, parts_of_blocks_and_what_is_behind_the_end_are_there_at_once);
 	tcase_add_test(tc, a_device_that_fails_is_told_to_who_reads);
+	tcase_add_test(tc, who_waits_for_its_own_reads_is_told_first);
+	tcase_add_test(tc, who_reads_what_a_writer_has_is_told_before_it_waits);
 	tcase_add_loop_test(tc, blocks_are_not_taken_away_under_a_read, 0, 2);
 	return image_run("reading", cases);
 }

@@ -222,6 +222,134 @@ START_TEST(one_thread_receives_while_nobody_waits)
 }
 END_TEST
 
+/* A device that notes what it is given in one call. */
+#define NOTED 8u
+static unsigned noted[NOTED], nr_calls;
+
+static void note_submit(struct bufio_engine *e, struct bufio_io *const *ios, unsigned nr)
+{
+	ck_assert_uint_lt(nr_calls, NOTED);
+	noted[nr_calls++] = nr;
+	sem_post(&led_by_other);
+}
+
+static const struct bufio_engine_ops noting_ops = {.submit = note_submit, .destroy = nothing};
+static struct bufio_engine noting = {.ops = &noting_ops};
+
+static struct bufio_engine *begin_noting(void)
+{
+	struct bufio_engine *e;
+
+	nr_calls = 0;
+	sem_init(&led_by_other, 0, 0);
+	lead_init(&lead);
+	ck_assert_int_eq(lead_engine_create(&noting, &e), 0);
+	lead_take(&lead);
+	return e;
+}
+
+static void end_noting(struct bufio_engine *e)
+{
+	lead_give();
+	bufio_engine_destroy(e);
+	lead_finish(&lead);
+	sem_destroy(&led_by_other);
+}
+
+/* The device never ends them. */
+static void submit_read(struct bufio_engine *e, size_t size)
+{
+	static struct bufio_io io;
+	struct bufio_io *ios[] = {&io};
+
+	io = (struct bufio_io){
+		.op = BUFIO_OP_READ, .flags = BUFIO_IO_UNAWAITED, .size_bytes = size};
+	e->ops->submit(e, ios, 1);
+}
+
+START_TEST(small_reads_go_to_the_device_together)
+{
+	struct bufio_engine *e = begin_noting();
+
+	ck_assert(!lead_holds(&lead));
+	for (unsigned i = 0; i < 3; i++)
+		submit_read(e, 4096);
+	ck_assert_uint_eq(nr_calls, 0);
+	ck_assert(lead_holds(&lead));
+	lead_submit(&lead);
+	ck_assert_uint_eq(nr_calls, 1);
+	ck_assert_uint_eq(noted[0], 3);
+	ck_assert(!lead_holds(&lead));
+	end_noting(e);
+	ck_assert_uint_eq(nr_calls, 1);
+}
+END_TEST
+
+START_TEST(as_many_reads_as_can_be_held_go_by_themselves)
+{
+	struct bufio_engine *e = begin_noting();
+
+	for (unsigned i = 0; i < LEAD_MOST_HELD + 1; i++)
+		submit_read(e, 4096);
+	ck_assert_uint_eq(nr_calls, 1);
+	ck_assert_uint_eq(noted[0], LEAD_MOST_HELD);
+	ck_assert(lead_holds(&lead));
+	end_noting(e);
+}
+END_TEST
+
+START_TEST(large_reads_and_those_of_who_has_not_the_lead_are_not_held)
+{
+	struct bufio_engine *e = begin_noting();
+
+	submit_read(e, 1 << 20);
+	ck_assert_uint_eq(nr_calls, 1);
+	lead_give();
+	submit_read(e, 4096);
+	ck_assert_uint_eq(nr_calls, 2);
+	ck_assert(!lead_holds(&lead));
+	end_noting(e);
+}
+END_TEST
+
+START_TEST(who_gives_the_lead_away_holds_nothing)
+{
+	struct bufio_engine *e = begin_noting();
+
+	submit_read(e, 4096);
+	lead_give();
+	ck_assert_uint_eq(nr_calls, 1);
+	ck_assert_uint_eq(noted[0], 1);
+	end_noting(e);
+}
+END_TEST
+
+/* Until the device has something. */
+static void *lead_until_noted(void *context)
+{
+	lead_take(&lead);
+	sem_wait(&led_by_other);
+	lead_give();
+	return NULL;
+}
+
+/* Else it would leave its reads to one who sleeps: this would hang, and the test time out. */
+START_TEST(who_stops_receiving_holds_nothing)
+{
+	struct bufio_engine *e = begin_noting();
+	pthread_t other;
+
+	ck_assert_int_eq(pthread_create(&other, NULL, lead_until_noted, NULL), 0);
+	while (nr_readers() != 2)
+		sched_yield();
+	submit_read(e, 4096);
+	for (unsigned i = 0; i < NR_ROUNDS; i++)
+		lead_take(&lead);
+	pthread_join(other, NULL);
+	end_noting(e);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("lead");
@@ -234,6 +362,11 @@ int main(void)
 	tcase_add_test(tc, the_engine_looks_like_what_it_wraps);
 	tcase_add_test(tc, at_most_two_threads_receive_while_they_wait_now_and_then);
 	tcase_add_test(tc, one_thread_receives_while_nobody_waits);
+	tcase_add_test(tc, small_reads_go_to_the_device_together);
+	tcase_add_test(tc, as_many_reads_as_can_be_held_go_by_themselves);
+	tcase_add_test(tc, large_reads_and_those_of_who_has_not_the_lead_are_not_held);
+	tcase_add_test(tc, who_gives_the_lead_away_holds_nothing);
+	tcase_add_test(tc, who_stops_receiving_holds_nothing);
 	suite_add_tcase(s, tc);
 	runner = srunner_create(s);
 	srunner_run_all(runner, CK_NORMAL);
