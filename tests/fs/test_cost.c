@@ -360,6 +360,23 @@ START_TEST(checkpoints_are_rare)
 }
 END_TEST
 
+/* So that neither an operation has to wait for that, nor a mount after a crash has much to do. */
+START_TEST(the_timer_empties_a_log_that_is_half_full)
+{
+	uint64_t ino = make("log", S_IFREG | 0600);
+
+	for (unsigned k = 0; !log_wants_checkpoint(fs->log); k++) {
+		write_at(ino, k * 4096, 4096);
+		sync_file(ino);
+	}
+	ck_assert(fs_timed_commit(fs, 0));
+	ck_assert(!log_wants_checkpoint(fs->log));
+	count_from_here();
+	ck_assert(fs_timed_commit(fs, 0));
+	expect(0, 0);
+}
+END_TEST
+
 #define NR_SMALL 20000u
 
 static bool is_in_log(const struct bufio_record_entry *e)
@@ -514,6 +531,7 @@ int main(void)
 	tcase_add_test(tc, sixteen_appenders_share_commits);
 	tcase_add_test(tc, a_replay_reads_the_log_in_large_pieces_and_writes_each_block_once);
 	tcase_add_test(tc, checkpoints_are_rare);
+	tcase_add_test(tc, the_timer_empties_a_log_that_is_half_full);
 	tcase_add_test(tc, a_cold_listing_reads_each_block_once_and_ahead);
 	tcase_add_checked_fixture(large, setup_large, teardown);
 	tcase_set_timeout(large, 300);

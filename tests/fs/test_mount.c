@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "log.h"
 #include "super.h"
 #include "txn.h"
 
@@ -245,15 +246,20 @@ START_TEST(commit_thread_writes_and_is_idle_then)
 	struct bufio_stats s, later;
 	struct fs_attr attr;
 	unsigned waits = 0;
+	uint64_t seq;
 
 	i.options.commit_ms = 5;
 	image_mount(&i);
 	ck_assert_int_eq(fs_make(i.fs, INODE_ROOT, "f", &what, &attr), 0);
+	/* that one, or the next if it was committed already */
+	seq = log_last_seq(i.fs->log);
+	ck_assert_int_eq(fs_make(i.fs, INODE_ROOT, "g", &what, &attr), 0);
 	do {
 		nanosleep(&ms, NULL);
 		bufio_get_stats(i.fs->bufio, &s);
-	} while (s.nr_dirty && waits++ < 10000);
+	} while ((s.nr_dirty || atomic_load(&i.fs->log->durable_seq) < seq) && waits++ < 10000);
 	ck_assert_uint_eq(s.nr_dirty, 0);
+	ck_assert_uint_ge(atomic_load(&i.fs->log->durable_seq), seq);
 	for (waits = 0; waits < 50; waits++)
 		nanosleep(&ms, NULL);
 	bufio_get_stats(i.fs->bufio, &s);

@@ -109,17 +109,22 @@ START_TEST(what_was_not_committed_is_undone)
 }
 END_TEST
 
-/* What errors= says follows when the image lies.  The file's inode is damaged: mounted, but not read yet. */
-static void damage(enum fs_errors errors)
+static void damage_inode(uint64_t which)
 {
-	unsigned at = (unsigned)((ino - 1) % (4096 / INODE_BYTES)) * INODE_BYTES + 100;
-	uint64_t block = geo_inode_block(&i.geo, ino);
+	unsigned at = (unsigned)((which - 1) % (4096 / INODE_BYTES)) * INODE_BYTES + 100;
+	uint64_t block = geo_inode_block(&i.geo, which);
 	uint8_t byte;
 
-	image_unmount(&i);
 	image_peek(&i, block, at, &byte, 1);
 	byte ^= 0x55;
 	image_poke(&i, block, at, &byte, 1);
+}
+
+/* What errors= says follows when the image lies.  The file's inode is damaged: mounted, but not read yet. */
+static void damage(enum fs_errors errors)
+{
+	image_unmount(&i);
+	damage_inode(ino);
 	i.options.errors = errors;
 	image_mount(&i);
 }
@@ -154,6 +159,32 @@ START_TEST(a_lie_of_the_image_stops_or_is_survived)
 	assert_recorded();
 	/* until fsck has looked at it */
 	ck_assert_int_eq(fs_mount(i.engine, &i.options, &fs), -ESTALE);
+}
+END_TEST
+
+START_TEST(first_and_last_error_are_kept)
+{
+	uint64_t other = image_make(&i, INODE_ROOT, "other", S_IFREG | 0600);
+	uint64_t third = image_make(&i, INODE_ROOT, "third", S_IFREG | 0600);
+	struct fs *fs;
+	struct disk_super d;
+	struct fs_attr a;
+
+	image_unmount(&i);
+	damage_inode(other);
+	damage_inode(third);
+	image_mount(&i);
+	damage(FS_ERRORS_CONTINUE);
+	ck_assert_int_eq(fs_lookup(i.fs, INODE_ROOT, "file", &a), -EUCLEAN);
+	ck_assert_int_eq(fs_lookup(i.fs, INODE_ROOT, "other", &a), -EUCLEAN);
+	ck_assert_int_eq(fs_lookup(i.fs, INODE_ROOT, "third", &a), -EUCLEAN);
+	image_get_super(&i, &d);
+	ck_assert_uint_ge(le32_get(d.error_count), 3);
+	ck_assert_uint_eq(le64_get(d.first_error.ino), ino);
+	ck_assert_uint_eq(le64_get(d.last_error.ino), third);
+	fs = i.fs;
+	i.fs = NULL;
+	fs_unmount(fs);
 }
 END_TEST
 
@@ -198,6 +229,7 @@ int main(void)
 	tcase_add_test(tc, checkpoint_that_fails_stops_the_filesystem);
 	tcase_add_test(tc, what_was_not_committed_is_undone);
 	tcase_add_loop_test(tc, a_lie_of_the_image_stops_or_is_survived, 0, 2);
+	tcase_add_test(tc, first_and_last_error_are_kept);
 	tcase_add_test(tc, a_lie_of_the_image_ends_the_process_if_that_is_wanted);
 	return image_run("stop", cases);
 }

@@ -76,8 +76,9 @@ recorded() {
 	t fsck.bufs -n -f "$img" >"$top/out" 2>&1
 	grep -q '[1-9] errors were recorded' "$top/out" || die "fsck.bufs: $(cat "$top/out")"
 	grep -q 'first: .*Structure needs cleaning, in ' "$top/out" || die "fsck.bufs: $(cat "$top/out")"
+	grep -q 'last: .*Structure needs cleaning, in ' "$top/out" || die "fsck.bufs: $(cat "$top/out")"
 	t dump.bufs "$img" super >"$top/out" 2>&1
-	grep -q first_error "$top/out" || die "dump.bufs: $(cat "$top/out")"
+	grep -q first_error "$top/out" && grep -q last_error "$top/out" || die "dump.bufs: $(cat "$top/out")"
 }
 chmod 644 "$img"
 damaged remount-ro
