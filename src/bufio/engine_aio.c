@@ -13,8 +13,7 @@
  * 4. Durable writes are one iocb with RWF_DSYNC.  Where that is refused they are done in the
  *    thread that submits them, so that the reaper need not wait for the device's cache; only
  *    one whose refusal shows up in its completion is done by the reaper.
- * 5. transfer() of a durable write goes through a context of its own, which its thread waits for itself: a
- *    journal's commit is not to wait for the reaper to wake, and pwritev2() would flush after the FUA write.
+ * 5. transfer() of a durable write goes through a context of its own: see engine_durable.c.
  *
  * A context belongs to the process that made it: a child of fork() gets -EPERM.
  */
@@ -25,7 +24,7 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
-#include "engine_file.h"
+#include "engine_durable.h"
 
 #define BATCH		64
 #define MIN_QUEUE_DEPTH 8u
@@ -56,8 +55,7 @@ struct aio_engine {
 	struct iocb stop;	  /* I; polls it */
 	atomic_bool durable_here; /* a; RWF_DSYNC does not work through libaio */
 
-	pthread_mutex_t own_lock; /* held in the system calls of a durable transfer() */
-	io_context_t own_context; /* with own_lock; NULL before the first */
+	struct engine_durable durable; /* transfer() of durable writes */
 
 	pthread_mutex_t lock;
 	pthread_cond_t wake;   /* with L: a slot came back, or nr_given fell to 0 */
@@ -281,46 +279,18 @@ static void aio_submit(struct bufio_engine *e, struct bufio_io *const *ios, unsi
 	submit_good(a, good, n);
 }
 
-/* One iocb in the own context, waited for.  Returns what the kernel made of it. */
-static int own_write(struct aio_engine *a, struct aio_slot *slot, const struct bufio_io *io)
-{
-	const struct engine_sys *sys = a->file.config.sys;
-	struct engine_window w = {(struct iovec *)io->iov, io->nr_iov, io->size_bytes};
-	struct iocb *iocb = &slot->iocb;
-	struct io_event event;
-	int r;
-
-	slot_prepare(a, slot, io, &w);
-	do {
-		r = sys->io_submit(a->own_context, 1, &iocb);
-	} while (r == -EINTR);
-	if (r != 1)
-		return r < 0 ? r : -EAGAIN;
-	do {
-		r = sys->io_getevents(a->own_context, 1, 1, &event, NULL);
-	} while (r == -EINTR);
-	assert(r == 1);
-	return (int)(long)event.res;
-}
-
-static int own_transfer(struct aio_engine *a, const struct bufio_io *io)
+static int durable_transfer(struct aio_engine *a, const struct bufio_io *io, struct bufio_watch *w)
 {
 	struct aio_slot slot = {.done_bytes = 0};
-	int r = 0, result;
+	int r = 0, result = engine_durable_write(&a->durable, &a->file, io, w);
 
-	pthread_mutex_lock(&a->own_lock);
-	if (!a->own_context)
-		r = a->file.config.sys->io_setup(1, &a->own_context);
-	result = r < 0 ? -EAGAIN : own_write(a, &slot, io);
-	pthread_mutex_unlock(&a->own_lock);
-	r = 0;
 	if (result == -EAGAIN ||
 	    engine_file_step(&a->file, io, result, &slot.done_bytes, &r) == ENGINE_STEP_MORE)
 		return slot_transfer(a, &slot, io);
 	return maybe_durable_refused(io, r) ? slot_durable_retry(a, &slot, io) : r;
 }
 
-static int aio_transfer(struct bufio_engine *e, struct bufio_io *io)
+static int aio_transfer_watching(struct bufio_engine *e, struct bufio_io *io, struct bufio_watch *w)
 {
 	struct aio_engine *a = (struct aio_engine *)e;
 	int r;
@@ -329,8 +299,15 @@ static int aio_transfer(struct bufio_engine *e, struct bufio_io *io)
 	if (r)
 		return r;
 	if (is_durable(io) && !a->durable_here)
-		return own_transfer(a, io);
+		return durable_transfer(a, io, w);
+	if (w)
+		w->readable(w);
 	return engine_file_transfer(&a->file, io, 0);
+}
+
+static int aio_transfer(struct bufio_engine *e, struct bufio_io *io)
+{
+	return aio_transfer_watching(e, io, NULL);
 }
 
 /* Reaping. */
@@ -507,9 +484,7 @@ static void aio_destroy(struct bufio_engine *e)
 	if (!engine_file_inherited(&a->file)) {
 		reaper_stop(a);
 		io_destroy(a->context);
-		if (a->own_context)
-			io_destroy(a->own_context);
-		pthread_mutex_destroy(&a->own_lock);
+		engine_durable_finish(&a->durable);
 		pthread_cond_destroy(&a->wake);
 		pthread_mutex_destroy(&a->lock);
 	}
@@ -522,6 +497,7 @@ static void aio_destroy(struct bufio_engine *e)
 static const struct bufio_engine_ops aio_ops = {
 	.submit = aio_submit,
 	.transfer = aio_transfer,
+	.transfer_watching = aio_transfer_watching,
 	.flush = engine_file_flush,
 	.discard = engine_file_discard,
 	.zero = engine_file_zero,
@@ -538,12 +514,12 @@ int engine_aio_create(const struct engine_file_config *config, unsigned queue_de
 		return -ENOMEM;
 	engine_file_init(&a->file, config, &aio_ops, "aio");
 	pthread_mutex_init(&a->lock, NULL);
-	pthread_mutex_init(&a->own_lock, NULL);
+	engine_durable_init(&a->durable);
 	pthread_cond_init(&a->wake, NULL);
 	r = aio_start(a, queue_depth);
 	if (r) {
 		pthread_cond_destroy(&a->wake);
-		pthread_mutex_destroy(&a->own_lock);
+		engine_durable_finish(&a->durable);
 		pthread_mutex_destroy(&a->lock);
 		pthread_mutex_destroy(&a->file.flush_lock);
 		free(a);

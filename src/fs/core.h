@@ -175,4 +175,11 @@ static inline bool is_all_zero(const void *data, size_t size)
 	return size == 0 || (!p[0] && memcmp(p, p + 1, size - 1) == 0);
 }
 
+/* Before a wait for another thread's sync, or for much that is written. */
+static inline void fs_waits(const struct fs *fs)
+{
+	if (fs->options.waits)
+		fs->options.waits();
+}
+
 #endif

@@ -43,7 +43,8 @@ struct fs_options {
 	void (*panic)(void); /* must not return */
 	/*
 	 * This thread is about to wait, as no engine sees: for room in the cache, for reads that were started, or a read
-	 * for an inode that somebody changes, who may wait for them; may be NULL; must not call us.
+	 * for an inode that somebody changes, who may wait for them, for another thread's sync, for much that is written;
+	 * may be NULL; must not call us.
 	 */
 	void (*waits)(void);
 	size_t cache_bytes; /* of the buffer cache; 64 MiB */

@@ -280,6 +280,7 @@ static int write_all(struct log *l, const struct making *m)
 	int r = 0;
 
 	if (m->data_home) {
+		fs_waits(l->fs);
 		r = write_data(l);
 		if (r == 0)
 			r = bufio_flush_written(l->fs->bufio);
@@ -361,8 +362,10 @@ static bool begin_busy(struct log *l, uint64_t seq)
 	bool mine;
 
 	pthread_mutex_lock(&l->lock);
-	while (l->busy && (!seq || atomic_load(&l->durable_seq) < seq))
+	while (l->busy && (!seq || atomic_load(&l->durable_seq) < seq)) {
+		fs_waits(l->fs);
 		pthread_cond_wait(&l->done, &l->lock);
+	}
 	mine = !seq || atomic_load(&l->durable_seq) < seq;
 	if (mine)
 		l->busy = true;

@@ -106,10 +106,8 @@ static int verify(void *context, struct bufio_buffer *b)
 
 static void trace(void *context, const struct bufio_trace *event)
 {
-	const struct fs *fs = context;
-
-	if (event->kind == BUFIO_TRACE_WAIT && fs->options.waits)
-		fs->options.waits();
+	if (event->kind == BUFIO_TRACE_WAIT)
+		fs_waits(context);
 }
 
 const struct bufio_callbacks meta_callbacks = {.verify = verify, .trace = trace};

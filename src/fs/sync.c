@@ -32,6 +32,7 @@ int fs_sync(struct fs *fs)
 
 	if (fs->read_only)
 		return atomic_load(&fs->shut) ? -EIO : 0;
+	fs_waits(fs);
 	r_times = inode_store_times(fs);
 	r = bufio_write_unpinned(fs->bufio, 0, fs->geo.nr_blocks);
 	if (r == 0)
@@ -141,6 +142,8 @@ static int write_runs(const struct plan *p)
 	struct bufio_client *c = p->inode->fs->bufio;
 	int r = 0;
 
+	if (p->nr_blocks > IN_RECORD)
+		fs_waits(p->inode->fs);
 	for (size_t i = 0; i < p->nr_runs && r == 0; i++)
 		r = bufio_write_unpinned(c, p->runs[i].physical, p->runs[i].count);
 	return r;
@@ -233,7 +236,10 @@ int inode_sync(struct inode *inode, bool datasync)
 {
 	int r;
 
-	pthread_mutex_lock(&inode->sync_lock);
+	if (pthread_mutex_trylock(&inode->sync_lock) != 0) {
+		fs_waits(inode->fs);
+		pthread_mutex_lock(&inode->sync_lock);
+	}
 	r = sync_inode(inode, datasync);
 	pthread_mutex_unlock(&inode->sync_lock);
 	return r;

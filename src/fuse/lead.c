@@ -13,14 +13,19 @@
 
 #define HELD_BYTES (64u * 1024)
 
+/* After a request that came during a sync so many syncs do not wait for another one. */
+#define CROWDED 16
+
 /* What this thread leads; requests since it took that. */
 static _Thread_local struct lead *led;
 static _Thread_local unsigned nr_served;
 
-void lead_init(struct lead *l)
+void lead_init(struct lead *l, int fd)
 {
 	l->nr_readers = 0;
 	l->nr_held = 0;
+	l->fd = fd;
+	atomic_init(&l->crowded, 0);
 	pthread_mutex_init(&l->lock, NULL);
 	pthread_cond_init(&l->given, NULL);
 }
@@ -146,6 +151,15 @@ void lead_give(void)
 	held_submit(&h);
 }
 
+void lead_sync(struct lead *l)
+{
+	if (atomic_load(&l->crowded) <= 0)
+		return;
+	/* of two at once both may count */
+	atomic_fetch_sub(&l->crowded, 1);
+	lead_give();
+}
+
 struct lead_engine {
 	struct bufio_engine head;
 	struct bufio_engine *inner;
@@ -173,8 +187,22 @@ static void submit(struct bufio_engine *e, struct bufio_io *const *ios, unsigned
 	inner_of(e)->ops->submit(inner_of(e), ios, nr);
 }
 
+/* Somebody else asks for something while this thread waits for the device. */
+static void asked(struct bufio_watch *w)
+{
+	if (led)
+		atomic_store(&led->crowded, CROWDED);
+	lead_give();
+}
+
 static int transfer(struct bufio_engine *e, struct bufio_io *io)
 {
+	struct bufio_watch w = {.readable = asked};
+
+	if (led && inner_of(e)->ops->transfer_watching && (io->flags & BUFIO_IO_DURABLE)) {
+		w.fd = led->fd;
+		return inner_of(e)->ops->transfer_watching(inner_of(e), io, &w);
+	}
 	lead_give();
 	return inner_of(e)->ops->transfer(inner_of(e), io);
 }

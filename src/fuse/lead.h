@@ -8,6 +8,10 @@
  * gives the lead away before it waits, for the device or for a commit of others, and when requests queue up where there are
  * processors for more threads.
  *
+ * A program that syncs asks for nothing else until it is answered, and to wake another thread for each sync
+ * would be in vain if there is but this one program.  So who writes durably keeps the lead and watches for requests
+ * meanwhile; if one comes it gives the lead away, and for many syncs from then on before they begin.
+ *
  * Who comes back from waiting reads beside the leader for a while: if the next request must wait too, as with a
  * program that syncs all the time, the other one is there already and need not be woken.
  *
@@ -19,6 +23,7 @@
  */
 #include <bufio_engine.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #define LEAD_MOST_HELD 16u
@@ -30,9 +35,12 @@ struct lead {
 	struct bufio_io *held[LEAD_MOST_HELD]; /* lock */
 	unsigned nr_held;		       /* lock */
 	struct bufio_engine *held_for;	       /* lock; where they go */
+	int fd;				       /* where requests come from */
+	atomic_int crowded;		       /* so many syncs more do not keep the lead */
 };
 
-void lead_init(struct lead *l);
+/* Requests are read from fd. */
+void lead_init(struct lead *l, int fd);
 void lead_finish(struct lead *l);
 
 /* Before each read: waits until the caller may; at once if it has the lead. */
@@ -44,9 +52,13 @@ void lead_give(void);
 bool lead_holds(struct lead *l);
 void lead_submit(struct lead *l); /* what is held; the caller has the lead */
 
+/* Before a sync: let another thread receive, unless the caller seems to be the only one and is to keep the lead. */
+void lead_sync(struct lead *l);
+
 /*
  * An engine that passes all on to inner, which it owns from then on, and gives the lead away before what takes a
- * device's time, unless nobody waits for it.  What is held is inner's as soon as the lead says so.  Returns 0 or -ENOMEM.
+ * device's time, unless nobody waits for it; during a durable write when a request comes.  What is held is inner's as soon
+ * as the lead says so.  Returns 0 or -ENOMEM.
  */
 int lead_engine_create(struct bufio_engine *inner, struct bufio_engine **ret_engine);
 

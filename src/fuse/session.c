@@ -120,8 +120,6 @@ static void process(struct loop *l, const struct fuse_buf *buf)
 static bool should_give_lead(const struct loop *l, uint32_t opcode)
 {
 	switch (opcode) {
-	case FUSE_FSYNC:
-	case FUSE_FSYNCDIR:
 	case FUSE_SYNCFS:
 	case FUSE_DESTROY:
 		return true;
@@ -155,7 +153,9 @@ static void serve(struct loop *l, const struct fuse_buf *buf)
 
 	if (in->opcode != FUSE_READ)
 		lead_submit(&l->lead);
-	if (should_give_lead(l, in->opcode))
+	if (in->opcode == FUSE_FSYNC || in->opcode == FUSE_FSYNCDIR)
+		lead_sync(&l->lead);
+	else if (should_give_lead(l, in->opcode))
 		lead_give();
 	if (in->opcode == FUSE_DESTROY) {
 		end_fs(l);
@@ -273,7 +273,7 @@ int session_run(struct fuse_session *se, struct front *f, unsigned nr_threads,
 	if (!threads || !f->reads || !l.memory)
 		goto free_memory;
 	pthread_rwlock_init(&l.gate, NULL);
-	lead_init(&l.lead);
+	lead_init(&l.lead, fuse_session_fd(se));
 	l.nr_processors = processors();
 	/* alone on one processor it would keep the caller from asking */
 	l.requests = (struct spin_file){.fd = fuse_session_fd(se),

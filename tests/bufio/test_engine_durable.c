@@ -27,9 +27,47 @@ static void teardown(void)
 	fixture_finish(&fixture);
 }
 
-/* Durable writes, in both ways: submitted, and by the thread that waits for them. */
+/* Durable writes, in all ways: submitted, by the thread that waits for them, and by one that watches meanwhile. */
 
-enum way { SUBMIT, TRANSFER, NR_WAYS };
+enum way { SUBMIT, TRANSFER, WATCHING, NR_WAYS };
+
+struct counting_watch {
+	struct bufio_watch head;
+	unsigned nr_told;
+};
+
+static void count_told(struct bufio_watch *w)
+{
+	((struct counting_watch *)w)->nr_told++;
+}
+
+/* Of a pipe that has something to read, or has not.  Returns the write's result. */
+static int transfer_watching(struct request *q, bool readable, unsigned *ret_nr_told)
+{
+	struct counting_watch w = {.head = {.readable = count_told}};
+	int ends[2], r;
+
+	ck_assert_int_eq(pipe(ends), 0);
+	if (readable)
+		ck_assert_int_eq(write(ends[1], "", 1), 1);
+	w.head.fd = ends[0];
+	r = ENGINE->ops->transfer_watching(ENGINE, &q->io, &w.head);
+	*ret_nr_told = w.nr_told;
+	close(ends[0]);
+	close(ends[1]);
+	return r;
+}
+
+static int transfer_in_some_way(struct request *q, enum way way)
+{
+	unsigned nr_told;
+
+	if (way == SUBMIT)
+		return request_submit(ENGINE, q);
+	if (way == WATCHING && ENGINE->ops->transfer_watching)
+		return transfer_watching(q, false, &nr_told);
+	return request_transfer(ENGINE, q);
+}
 
 static int write_durable(enum way way, unsigned seed)
 {
@@ -39,7 +77,7 @@ static int write_durable(enum way way, unsigned seed)
 
 	request_init(q, BUFIO_OP_WRITE, 8192, data, PIECE_BYTES);
 	q->io.flags = BUFIO_IO_DURABLE;
-	r = way == SUBMIT ? request_submit(ENGINE, q) : request_transfer(ENGINE, q);
+	r = transfer_in_some_way(q, way);
 	if (r == 0)
 		assert_pattern(ENGINE, 8192, PIECE_BYTES, seed);
 	free(data);
@@ -135,6 +173,50 @@ START_TEST(durable_write_that_is_short_or_interrupted_is_completed)
 	script.submit_interrupt = script.event_interrupt = 3;
 	for (unsigned seed = 1; seed < 20; seed++)
 		ck_assert_int_eq(write_durable((enum way)_i, seed), 0);
+	teardown();
+}
+END_TEST
+
+/* _i: is there something to read?  Stale signals of the write before must not hide it. */
+START_TEST(who_waits_for_a_durable_write_is_told_once_of_what_it_watches)
+{
+	struct request *q = calloc(1, sizeof(*q));
+	void *data = pattern_alloc(PIECE_BYTES, 1);
+	unsigned nr_told;
+
+	fake_reset();
+	use(KIND_AIO);
+	script.event_interrupt = 3;
+	for (unsigned i = 0; i < 20; i++) {
+		request_init(q, BUFIO_OP_WRITE, 8192, data, PIECE_BYTES);
+		q->io.flags = BUFIO_IO_DURABLE;
+		ck_assert_int_eq(transfer_watching(q, _i, &nr_told), 0);
+		ck_assert_uint_eq(nr_told, (unsigned)_i);
+	}
+	free(data);
+	free(q);
+	teardown();
+}
+END_TEST
+
+/* _i: it has no context, the kernel takes none, RWF_DSYNC is refused, it is no durable write */
+START_TEST(who_cannot_watch_is_told_at_once)
+{
+	struct request *q = calloc(1, sizeof(*q));
+	void *data = pattern_alloc(PIECE_BYTES, 1);
+	unsigned nr_told;
+
+	fake_reset();
+	use(KIND_AIO);
+	script.setup_error = _i == 0 ? -EAGAIN : 0;
+	script.submit_again = _i == 1 ? 10 : 0;
+	script.durable_error = _i == 2 ? -EINVAL : 0;
+	request_init(q, BUFIO_OP_WRITE, 8192, data, PIECE_BYTES);
+	q->io.flags = _i == 3 ? 0 : BUFIO_IO_DURABLE;
+	ck_assert_int_eq(transfer_watching(q, false, &nr_told), 0);
+	ck_assert_uint_eq(nr_told, 1);
+	free(data);
+	free(q);
 	teardown();
 }
 END_TEST
@@ -336,6 +418,8 @@ static TCase *durable_case(void)
 	tcase_add_loop_test(t, without_dsync_durable_is_write_and_sync, 0, NR_FILE_KINDS * NR_WAYS);
 	tcase_add_loop_test(t, failing_durable_write_is_not_taken_for_a_refusal, 0, NR_WAYS);
 	tcase_add_loop_test(t, durable_write_that_is_short_or_interrupted_is_completed, 0, NR_WAYS);
+	tcase_add_loop_test(t, who_waits_for_a_durable_write_is_told_once_of_what_it_watches, 0, 2);
+	tcase_add_loop_test(t, who_cannot_watch_is_told_at_once, 0, 4);
 	tcase_add_test(t, durable_transfer_needs_no_context);
 	tcase_add_test(t, many_durable_writes_without_dsync_keep_their_contents);
 	return t;

@@ -3,9 +3,11 @@
 #include "lead.h"
 
 #include <check.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <semaphore.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static struct lead lead;
 static sem_t led_by_other;
@@ -85,7 +87,7 @@ START_TEST(who_waits_for_the_device_lets_another_receive)
 	struct bufio_engine *e;
 	pthread_t other;
 
-	lead_init(&lead);
+	lead_init(&lead, -1);
 	sem_init(&led_by_other, 0, 0);
 	ck_assert_int_eq(lead_engine_create(&slow, &e), 0);
 	lead_take(&lead);
@@ -110,7 +112,7 @@ START_TEST(who_does_not_wait_for_what_it_submits_keeps_the_lead)
 	struct bufio_io awaited = {.op = BUFIO_OP_READ};
 	struct bufio_io *ios[] = {&io, &awaited};
 
-	lead_init(&lead);
+	lead_init(&lead, -1);
 	ck_assert_int_eq(lead_engine_create(&quick, &e), 0);
 	lead_take(&lead);
 	e->ops->submit(e, ios, 1);
@@ -119,6 +121,82 @@ START_TEST(who_does_not_wait_for_what_it_submits_keeps_the_lead)
 	ck_assert_uint_eq(lead.nr_readers, 0);
 	bufio_engine_destroy(e);
 	lead_finish(&lead);
+}
+END_TEST
+
+static int watched_transfer(struct bufio_engine *e, struct bufio_io *io, struct bufio_watch *w)
+{
+	char byte;
+
+	ck_assert_uint_eq(lead.nr_readers, 1);
+	if (read(w->fd, &byte, 1) == 1)
+		w->readable(w);
+	return 0;
+}
+
+static const struct bufio_engine_ops watching_ops = {
+	.transfer = slow_transfer,
+	.transfer_watching = watched_transfer,
+	.destroy = nothing,
+};
+
+static void write_durably(struct bufio_engine *e)
+{
+	struct bufio_io io = {.op = BUFIO_OP_WRITE, .flags = BUFIO_IO_DURABLE};
+
+	ck_assert_int_eq(e->ops->transfer(e, &io), 0);
+}
+
+START_TEST(who_syncs_alone_keeps_the_lead)
+{
+	struct bufio_engine watching = {.ops = &watching_ops}, *e;
+	int ends[2];
+
+	ck_assert_int_eq(pipe2(ends, O_NONBLOCK), 0);
+	lead_init(&lead, ends[0]);
+	ck_assert_int_eq(lead_engine_create(&watching, &e), 0);
+	lead_take(&lead);
+	for (unsigned i = 0; i < 3; i++) {
+		lead_sync(&lead);
+		write_durably(e);
+		ck_assert_uint_eq(lead.nr_readers, 1);
+	}
+	lead_give();
+	bufio_engine_destroy(e);
+	lead_finish(&lead);
+	close(ends[0]);
+	close(ends[1]);
+}
+END_TEST
+
+/* ... at once, and for a while before each sync. */
+START_TEST(who_is_asked_for_something_during_a_sync_lets_another_receive)
+{
+	struct bufio_engine watching = {.ops = &watching_ops}, *e;
+	unsigned nr_given = 0;
+	int ends[2];
+
+	ck_assert_int_eq(pipe2(ends, O_NONBLOCK), 0);
+	ck_assert_int_eq(write(ends[1], "", 1), 1);
+	lead_init(&lead, ends[0]);
+	ck_assert_int_eq(lead_engine_create(&watching, &e), 0);
+	lead_take(&lead);
+	write_durably(e);
+	ck_assert_uint_eq(lead.nr_readers, 0);
+	for (;; nr_given++) {
+		lead_take(&lead);
+		lead_sync(&lead);
+		if (lead.nr_readers)
+			break;
+	}
+	ck_assert_uint_ge(nr_given, 1);
+	write_durably(e);
+	ck_assert_uint_eq(lead.nr_readers, 1);
+	lead_give();
+	bufio_engine_destroy(e);
+	lead_finish(&lead);
+	close(ends[0]);
+	close(ends[1]);
 }
 END_TEST
 
@@ -166,7 +244,7 @@ START_TEST(at_most_two_threads_receive_while_they_wait_now_and_then)
 {
 	pthread_t threads[NR_THREADS];
 
-	lead_init(&lead);
+	lead_init(&lead, -1);
 	for (unsigned i = 0; i < NR_THREADS; i++)
 		ck_assert_int_eq(pthread_create(&threads[i], NULL, waiting_rounds, NULL), 0);
 	for (unsigned i = 0; i < NR_THREADS; i++)
@@ -203,7 +281,7 @@ START_TEST(one_thread_receives_while_nobody_waits)
 {
 	pthread_t other;
 
-	lead_init(&lead);
+	lead_init(&lead, -1);
 	sem_init(&led_by_other, 0, 0);
 	lead_take(&lead);
 	ck_assert_int_eq(pthread_create(&other, NULL, calm_rounds, NULL), 0);
@@ -242,7 +320,7 @@ static struct bufio_engine *begin_noting(void)
 
 	nr_calls = 0;
 	sem_init(&led_by_other, 0, 0);
-	lead_init(&lead);
+	lead_init(&lead, -1);
 	ck_assert_int_eq(lead_engine_create(&noting, &e), 0);
 	lead_take(&lead);
 	return e;
@@ -359,6 +437,8 @@ int main(void)
 
 	tcase_add_loop_test(tc, who_waits_for_the_device_lets_another_receive, 0, 5);
 	tcase_add_test(tc, who_does_not_wait_for_what_it_submits_keeps_the_lead);
+	tcase_add_test(tc, who_syncs_alone_keeps_the_lead);
+	tcase_add_test(tc, who_is_asked_for_something_during_a_sync_lets_another_receive);
 	tcase_add_test(tc, the_engine_looks_like_what_it_wraps);
 	tcase_add_test(tc, at_most_two_threads_receive_while_they_wait_now_and_then);
 	tcase_add_test(tc, one_thread_receives_while_nobody_waits);

@@ -63,6 +63,13 @@ struct bufio_io {
 
 struct bufio_engine;
 
+/* Something that a thread also looks at while it waits for a transfer. */
+struct bufio_watch {
+	int fd;
+	/* Called once, as soon as fd can be read from or has an error, or nobody can look.  Must not wait. */
+	void (*readable)(struct bufio_watch *w);
+};
+
 struct bufio_engine_ops {
 	/*
 	 * Start nr transfers.  Never fails: errors arrive at done().  May block while the
@@ -74,6 +81,10 @@ struct bufio_engine_ops {
 
 	/* One transfer in the calling thread; done is not called.  Returns 0 or -errno. */
 	int (*transfer)(struct bufio_engine *e, struct bufio_io *io);
+
+	/* The same, watching w until the transfer ends.  NULL: this engine cannot. */
+	int (*transfer_watching)(struct bufio_engine *e, struct bufio_io *io,
+				 struct bufio_watch *w);
 
 	/*
 	 * Every write that completed before the call is on stable storage on return 0.  Blocks.
