@@ -11,6 +11,7 @@
 #include "btree.h"
 #include "extents.h"
 
+#include <assert.h>
 #include <errno.h>
 
 /* Extents that one bmap_remove() takes away: each may pin a bitmap and a descriptor block. */
@@ -26,9 +27,11 @@ unsigned bmap_changes(const struct inode *inode, unsigned reserved)
 	return reserved ? TAIL_CHANGES : 0;
 }
 
+static_assert(TXN_KEPT_BLOCKS == 2 * BTREE_INSERT_BLOCKS, "what is kept is enough for two changes");
+
 unsigned bmap_reserve(const struct inode *inode)
 {
-	return inode->data_format == DATA_TREE ? 2 * BTREE_INSERT_BLOCKS : 1;
+	return inode->data_format == DATA_TREE ? TXN_KEPT_BLOCKS : 1;
 }
 
 static uint64_t extent_end(const struct extent *e)

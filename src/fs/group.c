@@ -149,14 +149,14 @@ void groups_free(struct fs *fs)
 	fs->groups = NULL;
 }
 
-/* Of a million blocks and more: what the nodes of some hundred thousand extents take. */
-#define MAX_KEPT_BLOCKS 4096u
+/* For the nodes of maps, of a million blocks and more: what those of some hundred thousand extents take. */
+#define MAX_NODES_KEPT 4096u
 
 static uint64_t kept_blocks(const struct geometry *g)
 {
-	uint64_t part = g->nr_blocks / 50;
+	uint64_t nodes = g->nr_blocks / 50;
 
-	return part < MAX_KEPT_BLOCKS ? part : MAX_KEPT_BLOCKS;
+	return (nodes < MAX_NODES_KEPT ? nodes : MAX_NODES_KEPT) + TXN_KEPT_BLOCKS;
 }
 
 int groups_load(struct fs *fs)

@@ -33,6 +33,9 @@ struct txn {
  */
 int txn_start(struct fs *fs, unsigned nr_blocks, struct txn *t);
 
+/* The most that is promised of the blocks that are kept: two changes of a file's map, a split per level and a new root each. */
+#define TXN_KEPT_BLOCKS (2 * (TREE_MAX_LEVEL + 2))
+
 /*
  * The same, with the blocks that are kept for it when nothing else is left: for what gives more blocks back than it
  * takes (a hole), or for the map of blocks that a file has already.

@@ -427,6 +427,28 @@ START_TEST(holes_are_made_when_no_block_is_left)
 }
 END_TEST
 
+/* About as many extents as a leaf has room for: one of the first holes splits it. */
+#define NR_HOLES 60u
+
+/* Where 2% of the blocks are fewer than one change of a tree may need. */
+START_TEST(holes_are_made_in_a_small_full_filesystem)
+{
+	uint64_t other;
+
+	image_init_mounted(&i, 512 << 10, BLOCK);
+	ino = image_make(&i, INODE_ROOT, "f", S_IFREG | 0600);
+	for (unsigned n = 0; n < 4 * NR_HOLES; n += 4)
+		write_letters(n * BLOCK, 3 * BLOCK, 'a');
+	other = image_make(&i, INODE_ROOT, "other", S_IFREG | 0600);
+	fill_to_the_last_block(other);
+	for (unsigned n = 1; n < 4 * NR_HOLES; n += 4)
+		fallocate_ok(PUNCH, n * BLOCK, BLOCK);
+	assert_bytes(BLOCK, 2 * BLOCK, 0);
+	assert_bytes((4 * NR_HOLES - 2) * BLOCK, (4 * NR_HOLES - 1) * BLOCK, 'a');
+	finish();
+}
+END_TEST
+
 /* _i: written, or zeroed */
 START_TEST(parts_of_what_is_preallocated_change_when_no_block_is_left)
 {
@@ -553,6 +575,7 @@ int main(void)
 	tcase_add_test(tc, all_that_is_free_can_be_had);
 	tcase_add_test(tc, what_was_just_freed_can_be_had);
 	tcase_add_test(tc, holes_are_made_when_no_block_is_left);
+	tcase_add_test(tc, holes_are_made_in_a_small_full_filesystem);
 	tcase_add_loop_test(tc, parts_of_what_is_preallocated_change_when_no_block_is_left, 0, 2);
 	tcase_add_test(tc, ranges_of_many_extents_are_done_in_steps);
 	tcase_add_test(tc, what_is_refused);
