@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Four writers fill the image; after deleting, the counts are what they were.  A fallocate that fails half-way leaves what it got,
-# and the kernel knows.
+# and the kernel knows.  Holes are made while others take each block that comes free.  Without inodes nothing new is made.
 . "$(dirname "$0")/lib.sh"
 t mkfs.bufs -q "$img" 64M || die mkfs
 t bufs "$img" "$mnt" || die mount
@@ -55,3 +55,35 @@ clean "$img"
 t bufs "$img" "$mnt" || die remount
 [ "$(stat -c '%b %s' "$mnt/half")" = "$known" ] || die "the kernel had $known, it is $(stat -c '%b %s' "$mnt/half")"
 leave "$img"
+
+# what a hole gives back is taken at once, by a file and by attributes
+for blocks in '1024 512K 50' '65536 24M 30' '4096 64M 400'; do
+	# shellcheck disable=SC2086
+	set -- $blocks
+	rm "$img"
+	t mkfs.bufs -q -b "$1" -N 60 "$img" "$2" || die "mkfs -b $1"
+	t bufs "$img" "$mnt" || die "mount -b $1"
+	t holes "$mnt" "$1" "$3" || die "holes in a full filesystem, -b $1"
+	leave "$img"
+	clean "$img"
+done
+
+# no inode is left
+rm "$img"
+t mkfs.bufs -q -N 60 "$img" 16M || die mkfs
+t bufs "$img" "$mnt" || die mount
+n=0
+while touch "$mnt/$n" 2>"$top/err"; do
+	n=$((n + 1))
+	[ $n -le 1000 ] || die "more inodes than there are"
+done
+grep -q 'No space left' "$top/err" || die "inodes: $(cat "$top/err")"
+[ "$(stat -f -c %d "$mnt")" = 0 ] || die "$(stat -f -c %d "$mnt") inodes are free"
+refused 1 'No space left' mkdir "$mnt/new"
+refused 1 'No space left' mkfifo "$mnt/new"
+refused 1 'No space left' ln -s target "$mnt/new"
+ln "$mnt/0" "$mnt/another" || die "a second name needs no inode"
+rm "$mnt/1" || die rm
+mkdir "$mnt/new" || die "mkdir after rm"
+leave "$img"
+clean "$img"
