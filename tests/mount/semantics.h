@@ -21,6 +21,8 @@ TCase *xattr_case(void);
 /* Make a file and open it for reading and writing. */
 int make_file(const char *name, mode_t mode);
 
+off_t size_of(int fd);
+
 /* A child has ended, with 0. */
 void wait_good(void);
 

@@ -18,14 +18,6 @@
 #define BLOCK 4096
 #define LIMIT 10000
 
-static off_t size_of(int fd)
-{
-	struct stat st;
-
-	ck_assert_int_eq(fstat(fd, &st), 0);
-	return st.st_size;
-}
-
 static void assert_bytes(int fd, off_t from, off_t to, char letter)
 {
 	char byte;

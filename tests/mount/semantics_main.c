@@ -17,6 +17,14 @@ int make_file(const char *name, mode_t mode)
 	return fd;
 }
 
+off_t size_of(int fd)
+{
+	struct stat st;
+
+	ck_assert_int_eq(fstat(fd, &st), 0);
+	return st.st_size;
+}
+
 void wait_good(void)
 {
 	int status;

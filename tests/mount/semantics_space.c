@@ -23,14 +23,6 @@ static blkcnt_t blocks_of(int fd)
 	return st.st_blocks * 512 / BLOCK;
 }
 
-static off_t size_of(int fd)
-{
-	struct stat st;
-
-	ck_assert_int_eq(fstat(fd, &st), 0);
-	return st.st_size;
-}
-
 static int make_letters(const char *name, size_t size)
 {
 	char *data = malloc(size);
