@@ -194,12 +194,12 @@ void world_init(struct world *w, uint64_t size_bytes, uint64_t log_bytes)
 	init(w, w->mem, log_bytes);
 }
 
-void world_init_like(struct world *w, const struct world *like, uint64_t log_bytes)
+void world_init_late(struct world *w, uint64_t size_bytes, uint64_t log_bytes)
 {
 	struct bufio_engine *late;
 
-	*w = (struct world){.name = "world", .like = like, .forgets = like->forgets};
-	ck_assert_int_eq(bufio_engine_mem_create(like->mem->size_bytes, 512, &w->mem), 0);
+	*w = (struct world){.name = "world"};
+	ck_assert_int_eq(bufio_engine_mem_create(size_bytes, 512, &w->mem), 0);
 	ck_assert_int_eq(late_create(w->mem, 1, &late), 0);
 	init(w, late, log_bytes);
 }

@@ -69,10 +69,10 @@ struct world {
 void world_init(struct world *w, uint64_t size_bytes, uint64_t log_bytes);
 
 /*
- * For the same program once more, on a device whose writes behind end late, and with nobody looking at the tree between
- * its steps: that would wait for them, and have everything in the cache.
+ * On a device whose writes behind end late.  With w->like, which did the same before, nobody looks at the tree between the
+ * steps: that would wait for them, and have everything in the cache.
  */
-void world_init_like(struct world *w, const struct world *like, uint64_t log_bytes);
+void world_init_late(struct world *w, uint64_t size_bytes, uint64_t log_bytes);
 
 /* What is there now is durable; from here on all is recorded. */
 void world_begin(struct world *w);

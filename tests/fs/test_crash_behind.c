@@ -151,7 +151,9 @@ static void run_program(const char *name, uint64_t size, uint64_t seed)
 	seen.w.forgets = seed % 3 == 0;
 	run(&seen, name, seed);
 	ck_assert_int_eq(fs_unmount(seen.w.fs), 0);
-	world_init_like(&late.w, &seen.w, LOG_BYTES);
+	world_init_late(&late.w, size, LOG_BYTES);
+	late.w.like = &seen.w;
+	late.w.forgets = seen.w.forgets;
 	run(&late, name, seed);
 	ck_assert_uint_eq(late.w.nr_steps, seen.w.nr_steps);
 	world_finish(&late.w);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Threads that each append to a file of their own and sync it, among other operations, cut afterwards:
- * check_fs() finds nothing, and what each fsync() that had returned promised is there.
+ * Threads that each have a file of their own and sync it, cut afterwards: check_fs() finds nothing, and what each
+ * fsync() that had returned promised is there.  Some append, among other operations; others write all of it anew, in place
+ * or after they have given its blocks away, which the others then take, past the cache and on a device that has it late.
  */
 #include "crash_fs.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -98,29 +100,36 @@ static void check_clean(struct bufio_engine *e)
 	ck_assert_uint_eq(result.problems, 0);
 }
 
-static void check_cut(struct bufio_engine *e, uint64_t mark)
+static void check_appenders(struct fs *fs, uint64_t mark)
+{
+	for (unsigned t = 0; t < NR_THREADS; t++)
+		check_file(fs, t, mark);
+}
+
+typedef void check_files(struct fs *fs, uint64_t mark);
+
+static void check_cut(struct bufio_engine *e, uint64_t mark, check_files *check)
 {
 	struct fs *fs;
 
 	check_clean(e);
 	ck_assert_int_eq(fs_mount(e, &w.options, &fs), 0);
-	for (unsigned t = 0; t < NR_THREADS; t++)
-		check_file(fs, t, mark);
+	check(fs, mark);
 	ck_assert_int_eq(fs_unmount(fs), 0);
 	check_clean(e);
 }
 
-static void run_threads(void)
+static void run_threads(unsigned nr, void *(*run)(void *))
 {
 	pthread_t threads[NR_THREADS];
 
-	for (unsigned t = 0; t < NR_THREADS; t++)
-		ck_assert_int_eq(pthread_create(&threads[t], NULL, work, &acks[t]), 0);
-	for (unsigned t = 0; t < NR_THREADS; t++)
+	for (unsigned t = 0; t < nr; t++)
+		ck_assert_int_eq(pthread_create(&threads[t], NULL, run, &acks[t]), 0);
+	for (unsigned t = 0; t < nr; t++)
 		ck_assert_int_eq(pthread_join(threads[t], NULL), 0);
 }
 
-static void cut(void)
+static unsigned cut(check_files *check)
 {
 	struct crash_options o;
 	unsigned nr = 0;
@@ -132,13 +141,13 @@ static void cut(void)
 	crash_create(w.record, w.base, &o, &c);
 	while (crash_next_point(c)) {
 		while (crash_next_image(c)) {
-			check_cut(crash_image(c), crash_mark(c));
+			check_cut(crash_image(c), crash_mark(c), check);
 			nr++;
 		}
 	}
 	crash_destroy(c);
 	printf("crash: %u states of 1 programs: threads\n", nr);
-	ck_assert_uint_gt(nr, NR_THREADS * NR_ROUNDS);
+	return nr;
 }
 
 START_TEST(each_fsync_keeps_its_promise_among_threads)
@@ -152,10 +161,133 @@ START_TEST(each_fsync_keeps_its_promise_among_threads)
 		ck_assert_int_eq(do_make(w.fs, path, S_IFREG | 0600, NULL), 0);
 	}
 	world_begin(&w);
-	run_threads();
+	run_threads(NR_THREADS, work);
 	ck_assert_uint_eq(nr_acks, NR_THREADS * NR_ROUNDS);
 	ck_assert_int_eq(fs_unmount(w.fs), 0);
-	cut();
+	ck_assert_uint_gt(cut(check_appenders), NR_THREADS * NR_ROUNDS);
+	world_free(&w);
+}
+END_TEST
+
+/* Written anew */
+
+#define NR_WRITERS   3u
+#define NR_ANEW	     7u
+#define ANEW_BYTES   (150u << 10)
+#define SECTOR_BYTES 512u
+
+enum way { IN_PLACE, CUT_FIRST, REMOVED_FIRST, NR_WAYS };
+
+/* Of round k; the first makes it. */
+static enum way way_of(unsigned thread, unsigned k)
+{
+	return k == 1 ? CUT_FIRST : (enum way)((thread + k) % NR_WAYS);
+}
+
+static char letter_of(unsigned thread, unsigned k)
+{
+	return (char)("a0A"[thread] + k);
+}
+
+static uint64_t size_of(const char *path)
+{
+	struct fs_attr a;
+
+	ck_assert_int_eq(fs_getattr(w.fs, path_ino(w.fs, path), &a), 0);
+	return a.size;
+}
+
+static void *write_anew(void *context)
+{
+	unsigned thread = (unsigned)((struct acknowledged *)context - acks);
+	char path[32];
+
+	snprintf(path, sizeof(path), "/file%u", thread);
+	for (unsigned k = 1; k <= NR_ANEW; k++) {
+		if (way_of(thread, k) == CUT_FIRST)
+			ck_assert_int_eq(do_truncate(w.fs, path, 0), 0);
+		if (way_of(thread, k) == REMOVED_FIRST) {
+			ck_assert_int_eq(do_unlink(w.fs, path), 0);
+			ck_assert_int_eq(do_make(w.fs, path, S_IFREG | 0600, NULL), 0);
+		}
+		ck_assert_int_eq(do_write(w.fs, path, 0, ANEW_BYTES, letter_of(thread, k)), 0);
+		ck_assert_uint_eq(size_of(path), ANEW_BYTES);
+		ck_assert_int_eq(do_fsync(w.fs, path, k % 2), 0);
+		acknowledge(thread, k);
+	}
+	return NULL;
+}
+
+/* Each sector is of one round. */
+static bool has_only(const char *data, size_t size, char x, char y)
+{
+	for (size_t i = 0; i < size; i++)
+		if ((data[i] != x && data[i] != y) ||
+		    (i % SECTOR_BYTES != 0 && data[i] != data[i - 1]))
+			return false;
+	return true;
+}
+
+/* Acknowledged was round k, and the next may be under way. */
+static bool may_be(const char *data, size_t size, unsigned thread, unsigned k)
+{
+	char old = letter_of(thread, k), new = letter_of(thread, k + 1);
+
+	if (k < NR_ANEW && way_of(thread, k + 1) != IN_PLACE && has_only(data, size, new, new))
+		return true;
+	if (size != ANEW_BYTES)
+		return false;
+	if (k < NR_ANEW && way_of(thread, k + 1) == IN_PLACE)
+		return has_only(data, size, old, new);
+	return has_only(data, size, old, old);
+}
+
+static void check_writer(struct fs *fs, unsigned thread, uint64_t mark)
+{
+	static char data[ANEW_BYTES + 1];
+	unsigned k = promised(thread, mark);
+	struct fs_attr a;
+	char name[32];
+	ssize_t n;
+	int r;
+
+	snprintf(name, sizeof(name), "file%u", thread);
+	r = fs_lookup(fs, INODE_ROOT, name, &a);
+	if (r == -ENOENT) {
+		ck_assert(k < NR_ANEW && way_of(thread, k + 1) == REMOVED_FIRST);
+		return;
+	}
+	ck_assert_int_eq(r, 0);
+	n = fs_read(fs, a.ino, 0, data, sizeof(data));
+	ck_assert_int_ge(n, 0);
+	ck_assert_int_le(n, ANEW_BYTES);
+	ck_assert_msg(may_be(data, (size_t)n, thread, k), "%zd bytes of thread %u after round %u",
+		      n, thread, k);
+	fs_forget(fs, a.ino, 1);
+}
+
+static void check_writers(struct fs *fs, uint64_t mark)
+{
+	for (unsigned t = 0; t < NR_WRITERS; t++)
+		check_writer(fs, t, mark);
+}
+
+/* There is room for all of them twice, for what waits for a commit, and little more. */
+START_TEST(blocks_change_hands_while_they_are_being_written)
+{
+	char path[32];
+
+	nr_acks = 0;
+	world_init_late(&w, 1300 << 10, 256 << 10);
+	for (unsigned t = 0; t < NR_WRITERS; t++) {
+		snprintf(path, sizeof(path), "/file%u", t);
+		ck_assert_int_eq(do_make(w.fs, path, S_IFREG | 0600, NULL), 0);
+	}
+	world_begin(&w);
+	run_threads(NR_WRITERS, write_anew);
+	ck_assert_uint_eq(nr_acks, NR_WRITERS * NR_ANEW);
+	ck_assert_int_eq(fs_unmount(w.fs), 0);
+	ck_assert_uint_gt(cut(check_writers), NR_WRITERS * NR_ANEW);
 	world_free(&w);
 }
 END_TEST
@@ -166,5 +298,6 @@ int main(void)
 	TCase *const cases[] = {tc, NULL};
 
 	tcase_add_loop_test(tc, each_fsync_keeps_its_promise_among_threads, 0, 2);
+	tcase_add_loop_test(tc, blocks_change_hands_while_they_are_being_written, 0, 2);
 	return image_run("crash_threads", cases);
 }
