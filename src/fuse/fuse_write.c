@@ -129,26 +129,23 @@ void request_memory_put(void)
 	mine = NULL;
 }
 
-static bool is_collected(fuse_req_t req, const struct fuse_file_info *fi)
-{
-	const struct front *f = fuse_req_userdata(req);
-
-	return f->write_back && fi->writepage;
-}
-
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
 	      struct fuse_file_info *fi)
 {
+	const struct front *f = fuse_req_userdata(req);
 	struct fs_lent lent = {.ino = ino,
 			       .offset = (uint64_t)offset,
 			       .data = data,
 			       .size = size,
 			       .loan = &mine->loan,
-			       .collected = is_collected(req, fi)};
+			       .collected = f->write_back && fi->writepage};
 	ssize_t n = raw_kills_privs() ? privs_kill(req, ino) : 0;
 
 	if (n == 0)
 		n = fs_write_lent(fs_of(req), &lent);
+	/* the kernel would go on with the number of blocks it had before */
+	if (lent.collected)
+		fuse_lowlevel_notify_inval_inode(f->se, ino, -1, 0);
 	if (n < 0)
 		reply(req, (int)n);
 	else

@@ -16,8 +16,9 @@ target=$img
 t mkfs.bufs -q -N 150000 "$target" || die mkfs
 # What differs where the kernel collects what is written (bufs(8)): no test of these passes, and all others do.
 late="all_ways_to_sync_work all_works_near_16_tib holes_and_data_can_be_found kept_size_does_not_grow_and_truncate_gives_back
-	punching_takes_blocks_and_leaves_zeros reading_is_seen_in_the_access_time statfs_and_stat_have_sizes_that_make_sense
-	too_large_a_file_is_EFBIG zeroing_keeps_the_blocks"
+	punching_takes_blocks_and_leaves_zeros reading_is_seen_in_the_access_time
+	times_out_of_range_become_the_first_and_the_last too_large_a_file_is_EFBIG
+	what_is_kept_behind_the_end_stays_when_the_file_grows zeroing_keeps_the_blocks"
 if [ "$1" = writeback ]; then
 	t bufs -o writeback "$target" "$mnt" || die mount
 	DIR=$mnt t semantics >"$top/semantics"
