@@ -88,6 +88,17 @@ need_loop() {
 wait_free() {
 	flock -s -w 60 "$1" true || die "$1 is still in use"
 }
+# mount, with these arguments before the folder: what the kernel asks for goes to $top/log
+mount_traced() {
+	t bufs -d "$@" "$mnt" 2>"$top/log" &
+	i=0
+	until grep -q " $mnt fuse" /proc/mounts; do
+		i=$((i + 1))
+		[ $i -lt 200 ] || die "no mount"
+		sleep 0.05
+	done
+	cd "$mnt" || die cd
+}
 # unmount what is at $mnt, an image or device $1, and wait for the daemon
 leave() {
 	if am_root; then t umount "$mnt"; else t fusermount3 -u "$mnt"; fi || die "umount"

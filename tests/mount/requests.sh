@@ -5,14 +5,7 @@
 need_user_mount
 t mkfs.bufs -q "$img" 64M || die mkfs
 begin() {
-	t bufs -d "$@" "$img" "$mnt" 2>"$top/log" &
-	i=0
-	until grep -q " $mnt fuse" /proc/mounts; do
-		i=$((i + 1))
-		[ $i -lt 200 ] || die "no mount"
-		sleep 0.05
-	done
-	cd "$mnt" || die cd
+	mount_traced "$@" "$img"
 }
 begin -o noxattr
 # FORGETs come when the kernel likes, and nobody waits for them

@@ -26,14 +26,7 @@ need_loop
 t mkfs.bufs -q -f "$loop" || die mkfs
 
 # many small writes are few requests
-t bufs -d -o writeback "$loop" "$mnt" 2>"$top/log" &
-i=0
-until grep -q " $mnt fuse" /proc/mounts; do
-	i=$((i + 1))
-	[ $i -lt 200 ] || die "no mount"
-	sleep 0.05
-done
-cd "$mnt" || die cd
+mount_traced -o writeback "$loop"
 head -c 1048576 /dev/urandom >"$top/million"
 dd if="$top/million" of=million bs=512 status=none || die "write"
 cmp "$top/million" million || die "what was written reads differently"
