@@ -251,6 +251,11 @@ static uint32_t take_unreserved(const struct txn *t, uint32_t want)
 	return nr;
 }
 
+bool balloc_has(const struct fs *fs, uint64_t nr)
+{
+	return atomic_load(&fs->unreserved_blocks) >= fs->kept_blocks + nr;
+}
+
 int balloc_alloc(struct txn *t, uint64_t goal, uint32_t want, uint64_t *ret_block,
 		 uint32_t *ret_count)
 {

@@ -12,6 +12,9 @@
 int balloc_alloc(struct txn *t, uint64_t goal, uint32_t want, uint64_t *ret_block,
 		 uint32_t *ret_count);
 
+/* Could balloc_alloc() take nr blocks in all, as it looks now? */
+bool balloc_has(const struct fs *fs, uint64_t nr);
+
 /* Take one block of what txn_start() promised, in the same way. */
 int balloc_alloc_reserved(struct txn *t, uint64_t goal, uint64_t *ret_block);
 
