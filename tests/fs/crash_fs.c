@@ -81,32 +81,35 @@ static bool is_of_synced(const struct snapshot_file *f, const struct synced *s)
 }
 
 /* In which directory it is, not by which way that is found: a directory further up may have moved since. */
-static bool same_entry(const struct snapshot_file *a, const struct snapshot_file *b,
-		       const struct synced *s)
+static bool same_entry(const struct world *w, const struct snapshot_file *a,
+		       const struct snapshot_file *b, const struct synced *s)
 {
 	bool same_name = a->parent == b->parent && !strcmp(a->name, b->name);
 
 	if (a->ino != b->ino || a->ino != s->ino)
 		return a->ino == b->ino && same_name;
-	if (a->size != b->size || (a->size && memcmp(a->data, b->data, a->size) != 0))
+	/* what is overwritten in place may be durable before all that was done until then: same_data() */
+	if (a->size != b->size ||
+	    (!w->in_place && a->size && memcmp(a->data, b->data, a->size) != 0))
 		return false;
 	return same_name && !strcmp(a->line, b->line);
 }
 
-static bool has_entry(const struct snapshot *x, const struct snapshot_file *f,
-		      const struct synced *s)
+static bool has_entry(const struct world *w, const struct snapshot *x,
+		      const struct snapshot_file *f, const struct synced *s)
 {
 	for (size_t i = 0; i < x->nr; i++)
-		if (is_of_synced(&x->files[i], s) && same_entry(&x->files[i], f, s))
+		if (is_of_synced(&x->files[i], s) && same_entry(w, &x->files[i], f, s))
 			return true;
 	return false;
 }
 
 /* Is all of y that was synced in x? */
-static bool has_all(const struct snapshot *x, const struct snapshot *y, const struct synced *s)
+static bool has_all(const struct world *w, const struct snapshot *x, const struct snapshot *y,
+		    const struct synced *s)
 {
 	for (size_t i = 0; i < y->nr; i++)
-		if (is_of_synced(&y->files[i], s) && !has_entry(x, &y->files[i], s))
+		if (is_of_synced(&y->files[i], s) && !has_entry(w, x, &y->files[i], s))
 			return false;
 	return true;
 }
@@ -116,7 +119,7 @@ static bool synced_is_same(const struct world *w, const struct synced *s, unsign
 {
 	const struct snapshot *x = w->steps[k], *y = w->steps[s->step];
 
-	return has_all(x, y, s) && has_all(y, x, s);
+	return has_all(w, x, y, s) && has_all(w, y, x, s);
 }
 
 static bool keeps_synced(const struct world *w, unsigned k, unsigned mark)
@@ -151,16 +154,19 @@ static bool same_data(const struct world *w, const struct snapshot *found, unsig
 {
 	for (size_t i = 0; i < found->nr; i++) {
 		const struct snapshot_file *f = &found->files[i], *g = &w->steps[k]->files[i];
+		unsigned first;
 
 		if (!size_fits(w, f, g, k) || (f->size == g->size && !blocks_fit(w, f, g, k)))
 			return false;
-		if (!f->size || !memcmp(f->data, g->data, f->size))
+		first = synced_step(w, f->ino, mark);
+		if (!f->size || (first <= k && !memcmp(f->data, g->data, f->size)))
 			continue;
 		if (!w->in_place)
 			return false;
 		for (uint64_t at = 0; at < f->size; at += SECTOR)
-			if (memcmp(f->data + at, g->data + at, sector_size(f, at)) != 0 &&
-			    !sector_fits(w, f, at, synced_step(w, f->ino, mark), last))
+			if ((first > k ||
+			     memcmp(f->data + at, g->data + at, sector_size(f, at)) != 0) &&
+			    !sector_fits(w, f, at, first, last))
 				return false;
 	}
 	return true;
