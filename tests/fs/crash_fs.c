@@ -159,7 +159,8 @@ static bool same_data(const struct world *w, const struct snapshot *found, unsig
 		if (!size_fits(w, f, g, k) || (f->size == g->size && !blocks_fit(w, f, g, k)))
 			return false;
 		first = synced_step(w, f->ino, mark);
-		if (!f->size || (first <= k && !memcmp(f->data, g->data, f->size)))
+		if (!f->size ||
+		    ((first <= k || !w->in_place) && !memcmp(f->data, g->data, f->size)))
 			continue;
 		if (!w->in_place)
 			return false;
