@@ -307,9 +307,9 @@ static int check(struct falloc *f)
 	int r;
 
 	r = look(f, &lacks);
-	if (r < 0 || !lacks || lacks + fs->kept_blocks <= atomic_load(&fs->free_blocks))
+	if (r < 0 || !lacks)
 		return r;
-	inode_wait_freeing(fs);
+	inode_gather_room(fs, lacks);
 	return lacks + fs->kept_blocks <= atomic_load(&fs->free_blocks) ? 0 : -ENOSPC;
 }
 

@@ -6,6 +6,7 @@
  *
  * A later one is not waited for, so a stream of them holds nobody up.  Calls txn.
  */
+#include "balloc.h"
 #include "inode.h"
 #include "itable.h"
 
@@ -67,6 +68,12 @@ bool inode_make_room(struct fs *fs)
 	bool waited = inode_wait_freeing(fs);
 
 	return txn_make_room(fs) == 0 || waited;
+}
+
+void inode_gather_room(struct fs *fs, uint64_t nr_blocks)
+{
+	if (!balloc_has(fs, nr_blocks + TXN_KEPT_BLOCKS))
+		inode_make_room(fs);
 }
 
 void fs_forget_begin(struct fs *fs, struct fs_freeing *together)

@@ -83,6 +83,12 @@ bool inode_wait_freeing(struct fs *fs);
 bool inode_make_room(struct fs *fs);
 
 /*
+ * Before what takes nr_blocks and what their map needs: that, if there seem to be fewer.  To wait for room between two
+ * parts would commit the first one alone, which a power cut would keep.
+ */
+void inode_gather_room(struct fs *fs, uint64_t nr_blocks);
+
+/*
  * At unmount: drop all lookups.  Inodes without a name are freed if they are in memory, the others are orphans from now on.
  * For fs_unmount(), before its last flush.
  */

@@ -8,7 +8,6 @@
  * were reserved for.  Without room to reserve any, what has its blocks already can still be
  * written.
  */
-#include "balloc.h"
 #include "file.h"
 #include "flags.h"
 
@@ -273,19 +272,6 @@ static int write_step(struct write *w)
 	return truncating ? file_finish_truncate(inode) : r;
 }
 
-/*
- * What was freed a moment ago is to be had before the first part is written: to wait for it between two parts would
- * commit the first one alone, which a power cut would keep.
- */
-static void write_gather_room(struct write *w)
-{
-	struct fs *fs = w->inode->fs;
-	uint64_t nr = (w->size >> fs->geo.block_shift) + 2 + TXN_KEPT_BLOCKS;
-
-	if (!balloc_has(fs, nr))
-		inode_make_room(fs);
-}
-
 static ssize_t file_write(struct write *w)
 {
 	uint64_t max = inode_max_size(w->inode->fs);
@@ -298,7 +284,7 @@ static ssize_t file_write(struct write *w)
 		return -EFBIG;
 	if (w->size > max - w->offset)
 		w->size = (size_t)(max - w->offset);
-	write_gather_room(w);
+	inode_gather_room(w->inode->fs, (w->size >> w->inode->fs->geo.block_shift) + 2);
 	while (w->done < w->size && (r == 0 || r == -EAGAIN)) {
 		r = write_step(w);
 		if (r == -ENOSPC && !waited) {

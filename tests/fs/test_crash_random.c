@@ -166,6 +166,14 @@ START_TEST(a_write_that_needs_what_was_just_freed_is_whole)
 }
 END_TEST
 
+/* In this one fallocate did. */
+START_TEST(a_range_that_needs_what_was_just_freed_is_whole)
+{
+	run_program("a range of what was just freed", 384 << 10, 1796086830);
+	world_report("a range of what was just freed");
+}
+END_TEST
+
 /* Its data is in the log only, the log is emptied, and then the removal is lost: it must be whole. */
 START_TEST(a_file_removed_while_the_log_is_emptied_may_come_back)
 {
@@ -230,6 +238,7 @@ int main(void)
 	tcase_add_test(tc, log_that_wraps);
 	tcase_add_test(tc, device_nearly_full);
 	tcase_add_test(tc, a_write_that_needs_what_was_just_freed_is_whole);
+	tcase_add_test(tc, a_range_that_needs_what_was_just_freed_is_whole);
 	tcase_add_test(tc, a_file_removed_while_the_log_is_emptied_may_come_back);
 	tcase_add_test(tc, freed_blocks_are_not_used_before_that_is_durable);
 	return image_run("crash_random", cases);
