@@ -33,6 +33,18 @@ int bufio_write_unpinned(struct bufio_client *c, uint64_t block, uint64_t nr)
 	return is_range_bad(c, block, nr) ? -ERANGE : writeback_scope(c, &scope);
 }
 
+int bufio_write_durably(struct bufio_client *c, uint64_t block, uint64_t nr)
+{
+	struct write_scope scope = {
+		.first = block,
+		.end = block + nr,
+		.wait = WRITE_WAIT_UNPINNED,
+		.how = WRITE_DURABLE,
+	};
+
+	return is_range_bad(c, block, nr) ? -ERANGE : writeback_scope(c, &scope);
+}
+
 int bufio_flush_written(struct bufio_client *c)
 {
 	return flush_device(c, FLUSH_IF_WRITTEN);

@@ -345,6 +345,7 @@ void dirty_mark_in_doubt(struct bufio_buffer *b);
 void dirty_mark_range(struct bufio_buffer *b, size_t start, size_t end);
 uint64_t dirty_take_range(struct bufio_buffer *b, uint64_t state);
 void dirty_written(struct bufio_buffer *b);
+void dirty_written_durably(struct bufio_buffer *b);
 void dirty_write_failed(struct bufio_buffer *b);
 enum evict_why { EVICT_WRITTEN, EVICT_THROWN_AWAY };
 void dirty_evicted(struct bufio_buffer *b, enum evict_why why);
@@ -365,10 +366,15 @@ enum write_wait {
 	WRITE_WAIT_UNPINNED, /* for writes of others; what is pinned is left out */
 	WRITE_WAIT_ALL,	     /* for pins too */
 };
+enum write_how {
+	WRITE_PLAIN,
+	WRITE_DURABLE, /* if it is one transfer, and nothing else needs a flush */
+};
 struct write_scope {
 	uint64_t first, end; /* blocks */
 	uint32_t older_ms;   /* only those dirty since before; 0: all */
 	enum write_wait wait;
+	enum write_how how;
 };
 int writeback_scope(struct bufio_client *c, const struct write_scope *scope);
 int writeback_create(struct bufio_client *c);

@@ -101,14 +101,12 @@ uint64_t dirty_take_range(struct bufio_buffer *b, uint64_t state)
 	return start << 32 | end;
 }
 
-/* A write of b succeeded.  It may leave now; the caller wakes who waits for that. */
-void dirty_written(struct bufio_buffer *b)
+/* A write of b succeeded, and no flush is owed.  It may leave now; the caller wakes who waits for that. */
+void dirty_written_durably(struct bufio_buffer *b)
 {
 	struct bufio_client *c = b->client;
 	uint64_t s, bit = bit_of(b), word = b->index / 64;
 
-	atomic_fetch_or(&c->written_map[word], bit);
-	atomic_store(&c->unflushed, true);
 	atomic_fetch_add(&b->nr_written, 1);
 	if (atomic_load(&c->rounds_failing))
 		atomic_store(&c->rounds_failing, 0);
@@ -128,6 +126,16 @@ void dirty_written(struct bufio_buffer *b)
 	if ((s & ST_DOUBT) && !(s & ST_DIRTY))
 		atomic_fetch_sub(&c->nr_doubt, 1);
 	wait_wake(b);
+}
+
+/* The same, but only a flush makes it durable. */
+void dirty_written(struct bufio_buffer *b)
+{
+	struct bufio_client *c = b->client;
+
+	atomic_fetch_or(&c->written_map[b->index / 64], bit_of(b));
+	atomic_store(&c->unflushed, true);
+	dirty_written_durably(b);
 }
 
 /* A write of b failed: it is as dirty as before, all of it. */

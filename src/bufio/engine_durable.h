@@ -9,10 +9,17 @@
  * What keeps each field safe:
  *	L  lock, which is held in the system calls of a write
  */
-struct engine_durable {
+struct durable_lane {
 	pthread_mutex_t lock;
 	io_context_t context; /* L; NULL before the first write */
 	int done_fd; /* L; eventfd: a write ended, perhaps one before; -1 where there is none */
+};
+
+/* So many threads at once; the kernel joins the flushes of their writes. */
+#define ENGINE_DURABLE_LANES 16
+
+struct engine_durable {
+	struct durable_lane lanes[ENGINE_DURABLE_LANES];
 };
 
 void engine_durable_init(struct engine_durable *d);

@@ -100,12 +100,19 @@ static void wake_waiters(struct writer *w, unsigned nr)
 		wait_free_wake(w->client);
 }
 
+static bool is_durable(const struct run *run)
+{
+	return run->io.flags & BUFIO_IO_DURABLE;
+}
+
 static void run_done(struct bufio_io *io, int result)
 {
 	struct run *run = io->context;
 	struct writer *w = run->writer;
 	struct bufio_client *c = w->client;
 	struct run **list = result ? &w->failed : &w->free;
+	void (*written)(struct bufio_buffer *) =
+		is_durable(run) ? dirty_written_durably : dirty_written;
 
 	run->result = result;
 	stats_latency(c, BUFIO_LATENCY_WRITE, run->since_ns);
@@ -113,7 +120,7 @@ static void run_done(struct bufio_io *io, int result)
 	if (result == 0) {
 		count_good(c, run->nr, io->size_bytes);
 		for (unsigned i = 0; i < run->nr; i++)
-			dirty_written(run->buffers[i]);
+			written(run->buffers[i]);
 		wake_waiters(w, run->nr);
 	}
 	pthread_mutex_lock(&w->lock);
@@ -165,7 +172,8 @@ static void write_one(struct writer *w, struct run *run, unsigned i)
 
 static void settle_failed(struct writer *w, struct run *run)
 {
-	if (run->nr == 1) {
+	/* a durable write may have failed for the flush that is part of it: that is the flush's to tell */
+	if (run->nr == 1 && !is_durable(run)) {
 		fail_one(w, run->buffers[0], run->block, run->result);
 	} else {
 		for (unsigned i = 0; i < run->nr; i++)
@@ -305,7 +313,7 @@ void writer_add(struct writer *w, struct bufio_buffer *b, uint64_t block, uint64
 }
 
 /* The only run: who waits for it writes it; a completion from another thread would cost two switches more. */
-static void transfer_open(struct writer *w)
+static void transfer_open(struct writer *w, enum write_how how)
 {
 	struct bufio_client *c = w->client;
 	struct run *run = w->open;
@@ -313,6 +321,8 @@ static void transfer_open(struct writer *w)
 	w->open = NULL;
 	w->nr_running = 1;
 	run->io.nr_iov = run->nr;
+	if (how == WRITE_DURABLE && !atomic_load(&c->unflushed) && !atomic_load(&c->nr_doubt))
+		run->io.flags = BUFIO_IO_DURABLE;
 	run->since_ns = stats_now_ns();
 	atomic_fetch_add(&c->stats.writes, 1);
 	run_done(&run->io, c->engine->ops->transfer(c->engine, &run->io));
@@ -328,13 +338,13 @@ static bool is_idle(struct writer *w)
 	return idle && w->nr_queued == 0;
 }
 
-int writer_finish(struct writer *w)
+int writer_finish(struct writer *w, enum write_how how)
 {
 	struct run *failed;
 	int r;
 
 	if (w->open && is_idle(w)) {
-		transfer_open(w);
+		transfer_open(w, how);
 	} else {
 		queue_open(w);
 		submit_queue(w);

@@ -24,6 +24,6 @@ void writer_make_room(struct writer *w);
 void writer_add(struct writer *w, struct bufio_buffer *b, uint64_t block, uint64_t range);
 
 /* Submit the rest and wait for all.  Returns 0 or the first error since the last finish. */
-int writer_finish(struct writer *w);
+int writer_finish(struct writer *w, enum write_how how);
 
 #endif

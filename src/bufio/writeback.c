@@ -205,7 +205,7 @@ static int write_piece(struct bufio_client *c, const struct write_scope *scope,
 	do {
 		for (i = first; i < job->nr; i++)
 			write_entry(c, job, &job->entries[i], scope->wait);
-		r1 = writer_finish(job->writer);
+		r1 = writer_finish(job->writer, scope->how);
 		if (r1 && !r)
 			r = r1;
 		while (first < job->nr && job->entries[first].done)

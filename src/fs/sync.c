@@ -144,6 +144,8 @@ static int write_runs(const struct plan *p)
 
 	if (p->nr_blocks > IN_RECORD)
 		fs_waits(p->inode->fs);
+	if (p->nr_runs == 1)
+		return bufio_write_durably(c, p->runs[0].physical, p->runs[0].count);
 	for (size_t i = 0; i < p->nr_runs && r == 0; i++)
 		r = bufio_write_unpinned(c, p->runs[i].physical, p->runs[i].count);
 	return r;

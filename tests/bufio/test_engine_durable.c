@@ -199,6 +199,38 @@ START_TEST(who_waits_for_a_durable_write_is_told_once_of_what_it_watches)
 }
 END_TEST
 
+static void write_meanwhile(struct bufio_watch *w)
+{
+	count_told(w);
+	ck_assert_int_eq(write_durable(TRANSFER, 2), 0);
+}
+
+/* The first has not ended yet, as far as its thread knows, when the second is made and waited for. */
+START_TEST(durable_writes_do_not_wait_for_each_other)
+{
+	struct counting_watch w = {.head = {.readable = write_meanwhile}};
+	struct request *q = calloc(1, sizeof(*q));
+	void *data = pattern_alloc(PIECE_BYTES, 1);
+	int ends[2];
+
+	fake_reset();
+	use(KIND_AIO);
+	ck_assert_int_eq(pipe(ends), 0);
+	ck_assert_int_eq(write(ends[1], "", 1), 1);
+	w.head.fd = ends[0];
+	request_init(q, BUFIO_OP_WRITE, 65536, data, PIECE_BYTES);
+	q->io.flags = BUFIO_IO_DURABLE;
+	ck_assert_int_eq(ENGINE->ops->transfer_watching(ENGINE, &q->io, &w.head), 0);
+	ck_assert_uint_eq(w.nr_told, 1);
+	ck_assert_int_eq(script.nr_durable, 2);
+	close(ends[0]);
+	close(ends[1]);
+	free(data);
+	free(q);
+	teardown();
+}
+END_TEST
+
 /* _i: it has no context, the kernel takes none, RWF_DSYNC is refused, it is no durable write */
 START_TEST(who_cannot_watch_is_told_at_once)
 {
@@ -419,6 +451,7 @@ static TCase *durable_case(void)
 	tcase_add_loop_test(t, failing_durable_write_is_not_taken_for_a_refusal, 0, NR_WAYS);
 	tcase_add_loop_test(t, durable_write_that_is_short_or_interrupted_is_completed, 0, NR_WAYS);
 	tcase_add_loop_test(t, who_waits_for_a_durable_write_is_told_once_of_what_it_watches, 0, 2);
+	tcase_add_test(t, durable_writes_do_not_wait_for_each_other);
 	tcase_add_loop_test(t, who_cannot_watch_is_told_at_once, 0, 4);
 	tcase_add_test(t, durable_transfer_needs_no_context);
 	tcase_add_test(t, many_durable_writes_without_dsync_keep_their_contents);

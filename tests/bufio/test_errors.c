@@ -126,6 +126,37 @@ START_TEST(only_the_bad_block_of_a_merged_write_stays_dirty)
 }
 END_TEST
 
+/* The device's cache may be what failed, of which only a flush tells. */
+START_TEST(durable_write_that_fails_is_a_write_and_a_flush)
+{
+	cache_put(&c, 3, 33);
+	cache_fail(&c, BUFIO_FAULT_WRITE, 1);
+	ck_assert_int_eq(bufio_write_durably(c.client, 3, 1), 0);
+	ck_assert_uint_eq(cache_peek(&c, 3), 33);
+	ck_assert_uint_eq(cache_counts(&c).durable_writes, 1);
+	ck_assert_uint_eq(cache_counts(&c).writes, 2);
+	cache_fail(&c, BUFIO_FAULT_FLUSH, 1);
+	ck_assert_int_eq(bufio_flush_written(c.client), -EIO);
+	ck_assert_uint_eq(cache_stats(&c).nr_dirty, 1);
+	/* in doubt: a durable write would not do, for all that the flush lost has to be told */
+	ck_assert_int_eq(bufio_write_durably(c.client, 3, 1), 0);
+	ck_assert_uint_eq(cache_counts(&c).durable_writes, 1);
+	ck_assert_int_eq(bufio_flush_written(c.client), 0);
+}
+END_TEST
+
+START_TEST(durable_write_of_a_bad_block_leaves_it_dirty)
+{
+	for (unsigned i = 0; i < 4; i++)
+		cache_put(&c, i, i + 1);
+	cache_fail_block(&c, BUFIO_FAULT_WRITE, 2);
+	ck_assert_int_eq(bufio_write_durably(c.client, 0, 4), -EIO);
+	ck_assert_uint_eq(cache_stats(&c).nr_dirty, 1);
+	for (unsigned i = 0; i < 4; i++)
+		ck_assert_uint_eq(cache_peek(&c, i), i == 2 ? 0 : i + 1);
+}
+END_TEST
+
 START_TEST(torn_write_is_written_whole_by_the_next)
 {
 	cache_put(&c, 3, 33);
@@ -480,6 +511,8 @@ static TCase *errors(void)
 	tcase_add_test(tc, new_does_not_get_the_error_of_anothers_read);
 	tcase_add_test(tc, failed_write_keeps_the_data_until_a_write_succeeds);
 	tcase_add_test(tc, only_the_bad_block_of_a_merged_write_stays_dirty);
+	tcase_add_test(tc, durable_write_that_fails_is_a_write_and_a_flush);
+	tcase_add_test(tc, durable_write_of_a_bad_block_leaves_it_dirty);
 	tcase_add_test(tc, torn_write_is_written_whole_by_the_next);
 	tcase_add_test(tc, block_whose_write_fails_is_never_evicted);
 	tcase_add_test(tc, concurrent_flushes_all_hear_of_the_error);

@@ -90,6 +90,57 @@ START_TEST(a_flush_happens_only_after_a_write)
 }
 END_TEST
 
+static void expect_counts(uint64_t writes, uint64_t durable_writes, uint64_t flushes)
+{
+	struct bufio_record_counts counts;
+
+	bufio_engine_record_counts(record, &counts);
+	ck_assert_uint_eq(counts.writes, writes);
+	ck_assert_uint_eq(counts.durable_writes, durable_writes);
+	ck_assert_uint_eq(counts.flushes, flushes);
+}
+
+START_TEST(a_single_transfer_is_durable_by_itself)
+{
+	for (unsigned i = 0; i < 3; i++) {
+		change(4, 'a' + (int)i);
+		change(5, 'b' + (int)i);
+		ck_assert_int_eq(bufio_write_durably(client, 0, 64), 0);
+		ck_assert_int_eq(on_device(5), 'b' + (int)i);
+		ck_assert_int_eq(bufio_flush_written(client), 0);
+		expect_counts(i + 1, i + 1, 0);
+	}
+	ck_assert_int_eq(bufio_write_durably(client, 64, 1), -ERANGE);
+}
+END_TEST
+
+START_TEST(several_transfers_are_flushed_once)
+{
+	change(4, 'a');
+	change(6, 'b');
+	ck_assert_int_eq(bufio_write_durably(client, 0, 64), 0);
+	ck_assert_int_eq(bufio_flush_written(client), 0);
+	expect_counts(2, 0, 1);
+}
+END_TEST
+
+/* What was written before, perhaps of the same file, is not durable for a later write that is. */
+START_TEST(a_flush_that_is_owed_is_not_saved)
+{
+	change(4, 'a');
+	ck_assert_int_eq(bufio_write_unpinned(client, 4, 1), 0);
+	change(5, 'b');
+	ck_assert_int_eq(bufio_write_durably(client, 5, 1), 0);
+	expect_counts(2, 0, 0);
+	ck_assert_int_eq(bufio_flush_written(client), 0);
+	expect_counts(2, 0, 1);
+	change(6, 'c');
+	ck_assert_int_eq(bufio_write_durably(client, 6, 1), 0);
+	ck_assert_int_eq(bufio_flush_written(client), 0);
+	expect_counts(3, 1, 1);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("pins");
@@ -101,6 +152,9 @@ int main(void)
 	tcase_add_test(tc, what_is_pinned_is_left_out);
 	tcase_add_test(tc, only_the_range_is_written);
 	tcase_add_test(tc, a_flush_happens_only_after_a_write);
+	tcase_add_test(tc, a_single_transfer_is_durable_by_itself);
+	tcase_add_test(tc, several_transfers_are_flushed_once);
+	tcase_add_test(tc, a_flush_that_is_owed_is_not_saved);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);

@@ -73,7 +73,9 @@ END_TEST
 
 START_TEST(flush_that_fails_stops_the_filesystem)
 {
-	image_write(&i, ino, 0, new_data, 40960); /* in place, not the last block */
+	/* in place, not the last block, and in two pieces, or one durable write would do */
+	image_write(&i, ino, 0, new_data, 4096);
+	image_write(&i, ino, 8192, new_data, 4096);
 	break_device(BUFIO_FAULT_FLUSH);
 	ck_assert_int_eq(fs_fsync(i.fs, ino, true), -EIO);
 	assert_stopped();

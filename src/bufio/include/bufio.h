@@ -245,6 +245,13 @@ int bufio_write_range(struct bufio_client *c, uint64_t block, uint64_t nr);
 int bufio_write_unpinned(struct bufio_client *c, uint64_t block, uint64_t nr);
 
 /*
+ * The same, for a bufio_flush_written() that follows: what is a single transfer goes out as one
+ * durable write if no flush is owed for something else, so that the device is waited for once, and the flush has
+ * nothing to do.
+ */
+int bufio_write_durably(struct bufio_client *c, uint64_t block, uint64_t nr);
+
+/*
  * Flush the device if a write through this client has completed since the last flush began.
  * Returns as bufio_write_dirty_buffers() does.  Blocks.
  */
