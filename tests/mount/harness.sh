@@ -23,9 +23,9 @@ need_loop
 t mkfs.bufs -q "$loop" || die mkfs
 t bufs "$loop" "$mnt" || die mount
 daemon=$(daemon_of "$img")
-nsenter -t $PPID -m unshare -m sleep 300 &
+nsenter -t $PPID -m -r unshare -m sleep 300 &
 other=$!
-until [ "$(cat /proc/$other/comm)" = sleep ]; do sleep 0.01; done
+while comm=$(cat /proc/$other/comm) || die "no other mount namespace"; [ "$comm" != sleep ]; do sleep 0.01; done
 kill -9 "$daemon"
 t umount "$mnt" || die "umount after the daemon's death"
 wait_free "$loop"
