@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # tools/bench fs: bufs and its peers by turns on one disk, an image file behind a loop device with direct I/O.
+# bufs-file is bufs on the image file itself, as without root; where sync(2) does not reach it, it is left out.
 # A turn makes the filesystem, mounts it, runs one group of workloads and unmounts; the order is reversed each round.
 # Called by tools/bench with BUILD set.
 set -u
@@ -25,8 +26,9 @@ usage() {
 	END
 	exit 2
 }
-all_systems="bufs ext4 passthrough fuse2fs ntfs-3g"
+all_systems="bufs bufs-file ext4 passthrough fuse2fs ntfs-3g"
 all_groups="append replace overwrite sqlite sequential random writeback names names4 small tree directory scale"
+file_groups="append replace overwrite sqlite sequential random writeback"
 rounds=5 quick='' priority='' directory=/var/tmp results='' systems=$all_systems
 while getopts pqr:d:o:s: option; do
 	case $option in
@@ -59,10 +61,10 @@ loop=''
 
 # Nothing here may wait for a filesystem that does not answer.
 unmount_all() {
-	awk -v top="$top/" 'index($5, top) == 1 {print $3, $5}' /proc/self/mountinfo | tac | while read -r device folder; do
+	awk -v top="$top/" 'index($5, top) == 1 {print $3, $5}' /proc/self/mountinfo | tac | while read -r number folder; do
 		timeout -k 5 60 umount "$folder" 2>/dev/null && continue
 		umount -l "$folder"
-		echo 1 2>/dev/null >"/sys/fs/fuse/connections/${device#*:}/abort"
+		echo 1 2>/dev/null >"/sys/fs/fuse/connections/${number#*:}/abort"
 	done
 }
 cleanup() {
@@ -97,7 +99,7 @@ make_passthrough() {
 }
 have() {
 	case $1 in
-	bufs | ext4) true ;;
+	bufs | bufs-file | ext4) true ;;
 	passthrough) make_passthrough ;;
 	fuse2fs) command -v fuse2fs >/dev/null ;;
 	ntfs-3g) command -v mkntfs >/dev/null ;;
@@ -106,7 +108,7 @@ have() {
 }
 make_fs() {
 	case $1 in
-	bufs) mkfs.bufs -q -f "$loop" ;;
+	bufs*) mkfs.bufs -q -f "$device" ;;
 	ntfs-3g) mkntfs -q -Q -F "$loop" >/dev/null 2>&1 ;;
 	*) mkfs.ext4 -q -F -E lazy_itable_init=1,lazy_journal_init=1,nodiscard "$loop" ;;
 	esac
@@ -118,7 +120,7 @@ prefer() {
 	[ ! -w "/proc/$1/autogroup" ] || echo -19 >"/proc/$1/autogroup"
 }
 daemon_pid() {
-	find /proc/[0-9]*/fd -lname "$loop" 2>/dev/null | cut -d/ -f3 | head -1
+	find /proc/[0-9]*/fd -lname "$device" 2>/dev/null | cut -d/ -f3 | head -1
 }
 fs_pid() {
 	case $1 in
@@ -128,7 +130,7 @@ fs_pid() {
 }
 mount_fs() { # system, option of bufs
 	case $1 in
-	bufs) bufs ${BUFS_OPTIONS:+-o "$BUFS_OPTIONS"} ${2:+-o "$2"} "$loop" "$top/mnt" ;;
+	bufs*) bufs ${BUFS_OPTIONS:+-o "$BUFS_OPTIONS"} ${2:+-o "$2"} "$device" "$top/mnt" ;;
 	ext4) mount -t ext4 -o noinit_itable "$loop" "$top/mnt" ;;
 	passthrough)
 		mount -t ext4 -o noinit_itable "$loop" "$top/lower" &&
@@ -143,7 +145,7 @@ mount_fs() { # system, option of bufs
 # until the device is nobody's
 unmount_fs() {
 	cd /
-	[ "$1" != bufs ] || note_memory
+	case $1 in bufs*) note_memory ;; esac
 	umount "$top/mnt" || return 1
 	i=0
 	# its daemon may go on for a while after the unmount
@@ -225,11 +227,16 @@ scale_bufs() {
 }
 
 turn() {
-	system=$1 group=$2
+	system=$1 group=$2 device=$loop
+	[ "$1" != bufs-file ] || device=$top/disk
 	make_fs "$system" && mount_fs "$system" && sync && "group_$group" && unmount_fs "$system"
 }
 # one turn's figures, with who made them
 record() {
+	case "$2 $file_groups " in
+	"bufs-file "*" $3 "*) ;; # where sync(2) would not reach it it has no turn
+	"bufs-file "*) return ;;
+	esac
 	if turn "$2" "$3" >"$top/out"; then
 		sed "s/^/$1 $2 /" "$top/out" >>"$raw"
 	else
