@@ -191,6 +191,7 @@ void log_destroy(struct log *l)
 	pthread_mutex_destroy(&l->join_lock);
 	pthread_mutex_destroy(&l->lock);
 	pthread_cond_destroy(&l->done);
+	pthread_cond_destroy(&l->come);
 	free(l->record);
 	free(l);
 }
@@ -229,6 +230,19 @@ static size_t choose_max(const struct fs *fs)
 	return blocks < buffers ? blocks : buffers;
 }
 
+static void init_locks(struct log *l)
+{
+	pthread_condattr_t clock;
+
+	pthread_mutex_init(&l->join_lock, NULL);
+	pthread_mutex_init(&l->lock, NULL);
+	pthread_cond_init(&l->done, NULL);
+	pthread_condattr_init(&clock);
+	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+	pthread_cond_init(&l->come, &clock);
+	pthread_condattr_destroy(&clock);
+}
+
 int log_start(struct fs *fs)
 {
 	struct log *l = calloc(1, sizeof(*l));
@@ -240,14 +254,13 @@ int log_start(struct fs *fs)
 	l->max_joined = choose_max(fs);
 	l->head = l->tail = 1;
 	l->empty = true;
-	pthread_mutex_init(&l->join_lock, NULL);
-	pthread_mutex_init(&l->lock, NULL);
-	pthread_cond_init(&l->done, NULL);
+	init_locks(l);
 	live_set_init(&l->live);
 	r = choose_seq(fs, &l->open.seq);
 	if (r == 0) {
 		atomic_store(&l->tail_seq, l->open.seq);
 		atomic_store(&l->durable_seq, l->open.seq - 1);
+		l->closed_seq = l->open.seq - 1;
 		r = log_write_block(fs, bufio_engine_of(fs->bufio), l->open.seq, l->tail);
 	}
 	if (r < 0) {

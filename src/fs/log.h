@@ -64,6 +64,12 @@ struct log {
 	pthread_mutex_t lock;
 	pthread_cond_t done;	      /* with M: busy ended */
 	bool busy;		      /* M  a commit or checkpoint runs */
+	pthread_cond_t come;	      /* with M: as many callers as expected */
+	uint64_t closed_seq;	      /* M  of the last transaction that was closed */
+	unsigned nr_served;	      /* M  callers that wait for that one */
+	unsigned nr_next;	      /* M  callers for a later one */
+	unsigned nr_expected;	      /* M  ... as many as there may be soon */
+	uint64_t write_ns;	      /* C  that the last record took */
 	_Atomic uint64_t durable_seq; /* a  up to here all is durable */
 	_Atomic uint64_t tail_seq;    /* a  before this all is in its place and flushed */
 	_Atomic bool just_emptied;    /* a  a file was, since log_take_emptied() */

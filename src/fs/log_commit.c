@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* So many blocks of new data go into the record; more are written to their place first. */
 #define DATA_IN_RECORD 16u
@@ -23,6 +24,11 @@
 #define MAX_RUNS 64u
 
 #define RECORD_ALIGN 65536u
+
+#define NSEC 1000000000u
+
+/* Others are not waited for longer than this. */
+#define MOST_AWAIT_NS 1000000u
 
 /* A record being made: the images, and the buffers of data held for them. */
 struct making {
@@ -213,6 +219,16 @@ static void close_open(struct log *l, bool data_home)
 	atomic_store(&l->data_unwritten, data_home);
 }
 
+/* Those who came for it are served by what is written now. */
+static void callers_closed(struct log *l)
+{
+	pthread_mutex_lock(&l->lock);
+	l->closed_seq = l->closed.seq;
+	l->nr_served += l->nr_next;
+	l->nr_next = 0;
+	pthread_mutex_unlock(&l->lock);
+}
+
 /* Close the open transaction with its record made.  1: there is nothing to commit. */
 static int close_and_make(struct log *l, struct making *m)
 {
@@ -223,6 +239,8 @@ static int close_and_make(struct log *l, struct making *m)
 	if (r == 0)
 		close_open(l, m->data_home);
 	log_thaw(l);
+	if (r == 0)
+		callers_closed(l);
 	return r;
 }
 
@@ -239,6 +257,14 @@ static int write_data(struct log *l)
 	return r;
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * NSEC + (uint64_t)t.tv_nsec;
+}
+
 static int write_record(struct log *l, const struct making *m)
 {
 	struct bufio_engine *e = bufio_engine_of(l->fs->bufio);
@@ -253,7 +279,11 @@ static int write_record(struct log *l, const struct making *m)
 		.size_bytes = iov.iov_len,
 	};
 
-	return e->ops->transfer(e, &io);
+	uint64_t since = now_ns();
+	int r = e->ops->transfer(e, &io);
+
+	l->write_ns = now_ns() - since;
+	return r;
 }
 
 static void end_data(struct log *l)
@@ -356,26 +386,77 @@ static int commit_busy(struct log *l)
 	}
 }
 
-/* Be the only one; false if what was wanted came about meanwhile.  seq 0: nothing special is. */
-static bool begin_busy(struct log *l, uint64_t seq)
+static void count_caller_locked(struct log *l, uint64_t seq)
+{
+	if (seq <= l->closed_seq) {
+		l->nr_served++;
+		return;
+	}
+	l->nr_next++;
+	if (l->nr_next == l->nr_expected)
+		pthread_cond_signal(&l->come);
+}
+
+/*
+ * Who synced a moment ago most likely does so again as soon as it is answered, and what is committed together is
+ * one write of the device.  So as many are waited for as the last commit served and left over, for half the
+ * time such a write takes.  Who syncs alone never waits; those who do not come are not waited for again.
+ */
+static void await_callers_locked(struct log *l)
+{
+	uint64_t most = l->write_ns / 2, end;
+	struct timespec until;
+	int r = 0;
+
+	if (l->nr_next >= l->nr_expected)
+		return;
+	fs_waits(l->fs);
+	end = now_ns() + (most < MOST_AWAIT_NS ? most : MOST_AWAIT_NS);
+	until = (struct timespec){.tv_sec = (time_t)(end / NSEC), .tv_nsec = (long)(end % NSEC)};
+	while (l->nr_next < l->nr_expected && r == 0)
+		r = pthread_cond_timedwait(&l->come, &l->lock, &until);
+}
+
+/* Be the only one, to commit seq; false if it became durable meanwhile. */
+static bool begin_commit(struct log *l, uint64_t seq)
 {
 	bool mine;
 
 	pthread_mutex_lock(&l->lock);
-	while (l->busy && (!seq || atomic_load(&l->durable_seq) < seq)) {
+	count_caller_locked(l, seq);
+	while (l->busy && atomic_load(&l->durable_seq) < seq) {
 		fs_waits(l->fs);
 		pthread_cond_wait(&l->done, &l->lock);
 	}
-	mine = !seq || atomic_load(&l->durable_seq) < seq;
-	if (mine)
+	mine = atomic_load(&l->durable_seq) < seq;
+	if (mine) {
 		l->busy = true;
+		await_callers_locked(l);
+	}
 	pthread_mutex_unlock(&l->lock);
 	return mine;
 }
 
-static void end_busy(struct log *l)
+static void begin_checkpoint(struct log *l)
 {
 	pthread_mutex_lock(&l->lock);
+	while (l->busy) {
+		fs_waits(l->fs);
+		pthread_cond_wait(&l->done, &l->lock);
+	}
+	l->busy = true;
+	pthread_mutex_unlock(&l->lock);
+}
+
+/* seq: what the caller came for; 0 was not counted. */
+static void end_busy(struct log *l, uint64_t seq)
+{
+	pthread_mutex_lock(&l->lock);
+	/* nothing was to be committed, or it could not be */
+	if (seq > l->closed_seq)
+		l->nr_next--;
+	l->nr_expected = l->nr_served + l->nr_next;
+	l->nr_served = 0;
 	l->busy = false;
 	pthread_cond_broadcast(&l->done);
 	pthread_mutex_unlock(&l->lock);
@@ -387,12 +468,12 @@ int log_commit(struct log *l, uint64_t seq)
 
 	if (atomic_load(&l->durable_seq) >= seq)
 		return 0;
-	if (!begin_busy(l, seq))
+	if (!begin_commit(l, seq))
 		return 0;
 	r = log_error(l);
 	if (r == 0)
 		r = commit_busy(l);
-	end_busy(l);
+	end_busy(l, seq);
 	return r;
 }
 
@@ -405,10 +486,10 @@ int log_checkpoint(struct log *l)
 {
 	int r;
 
-	begin_busy(l, 0);
+	begin_checkpoint(l);
 	r = log_error(l);
 	if (r == 0)
 		r = checkpoint_busy(l);
-	end_busy(l);
+	end_busy(l, 0);
 	return r;
 }

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -271,6 +272,68 @@ START_TEST(fdatasync_of_a_file_that_is_cut_meanwhile_keeps_what_was_written)
 }
 END_TEST
 
+/* Who commits, and for what: what the next commit waits for must not grow or shrink by itself. */
+static void expect_callers(unsigned nr_served, unsigned nr_next)
+{
+	struct log *l = fs->log;
+
+	pthread_mutex_lock(&l->lock);
+	ck_assert_uint_eq(l->nr_served, nr_served);
+	ck_assert_uint_eq(l->nr_next, nr_next);
+	pthread_mutex_unlock(&l->lock);
+}
+
+static pthread_t other_caller;
+
+static void *sync_main(void *context)
+{
+	make("other");
+	ck_assert_int_eq(fs_fsync(fs, INODE_ROOT, false), 0);
+	return NULL;
+}
+
+/* Another caller comes while a commit is under way, for what is not in it. */
+static void come(void)
+{
+	bool here;
+
+	expect_callers(1, 0);
+	ck_assert_int_eq(pthread_create(&other_caller, NULL, sync_main, NULL), 0);
+	do {
+		sched_yield();
+		pthread_mutex_lock(&fs->log->lock);
+		here = fs->log->nr_next;
+		pthread_mutex_unlock(&fs->log->lock);
+	} while (!here);
+	expect_callers(1, 1);
+}
+
+START_TEST(callers_of_a_commit_are_counted_as_long_as_they_wait)
+{
+	uint64_t ino;
+
+	begin(1 << 20);
+	ino = make("file");
+	write_blocks(ino, 0, 20, 'f');
+	ck_assert_int_eq(fs_fsync(fs, ino, false), 0);
+	expect_callers(0, 0);
+	ck_assert_uint_eq(fs->log->nr_expected, 1);
+	/* there is nothing to commit */
+	for (unsigned i = 0; i < 3; i++)
+		ck_assert_int_eq(log_commit_open(fs->log), 0);
+	expect_callers(0, 0);
+	ck_assert_uint_eq(fs->log->nr_expected, 0);
+	write_blocks(ino, 20, 20, 'f');
+	hooked.hook = come;
+	ck_assert_int_eq(fs_fsync(fs, ino, false), 0);
+	ck_assert_int_eq(pthread_join(other_caller, NULL), 0);
+	expect_callers(0, 0);
+	/* it waited for two, and was alone */
+	ck_assert_uint_eq(fs->log->nr_expected, 1);
+	end();
+}
+END_TEST
+
 /* So that all of nr blocks of a file are in the log: little by little. */
 static uint64_t make_live(unsigned nr)
 {
@@ -334,6 +397,7 @@ int main(void)
 	tcase_add_test(tc, data_of_a_commit_is_written_though_the_file_is_cut_meanwhile);
 	tcase_add_loop_test(tc, fdatasync_of_a_file_that_is_cut_meanwhile_keeps_what_was_written, 0,
 			    2);
+	tcase_add_test(tc, callers_of_a_commit_are_counted_as_long_as_they_wait);
 	tcase_add_test(tc, data_in_the_log_that_makes_a_record_larger_than_the_log);
 	tcase_add_test(tc, data_in_the_log_that_is_as_large_as_the_cache);
 	return image_run("log_race", cases);
