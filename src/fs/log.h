@@ -69,6 +69,7 @@ struct log {
 	unsigned nr_served;	      /* M  callers that wait for that one */
 	unsigned nr_next;	      /* M  callers for a later one */
 	unsigned nr_expected;	      /* M  ... as many as there may be soon */
+	unsigned off, nr_to_pass;     /* M  commits that do not wait for those: in a row; still */
 	uint64_t write_ns;	      /* C  that the last record took */
 	_Atomic uint64_t durable_seq; /* a  up to here all is durable */
 	_Atomic uint64_t tail_seq;    /* a  before this all is in its place and flushed */

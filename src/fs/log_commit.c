@@ -30,6 +30,9 @@
 /* Others are not waited for longer than this. */
 #define MOST_AWAIT_NS 1000000u
 
+/* So many commits in a row wait for nobody, at most. */
+#define MOST_OFF 63u
+
 /* A record being made: the images, and the buffers of data held for them. */
 struct making {
 	struct image_of_block *images;
@@ -397,10 +400,22 @@ static void count_caller_locked(struct log *l, uint64_t seq)
 		pthread_cond_signal(&l->come);
 }
 
+/* May they still come? */
+static bool awaits_callers_locked(struct log *l)
+{
+	if (l->nr_next >= l->nr_expected)
+		return false;
+	if (l->nr_to_pass == 0)
+		return true;
+	l->nr_to_pass--;
+	return false;
+}
+
 /*
  * Who synced a moment ago most likely does so again as soon as it is answered, and what is committed together is
  * one write of the device.  So as many are waited for as the last commit served and left over, for half the
- * time such a write takes.  Who syncs alone never waits; those who do not come are not waited for again.
+ * time such a write takes.  Who syncs alone never waits.  Where they do not come in time, because they do more
+ * than sync, more and more commits do not wait for them.
  */
 static void await_callers_locked(struct log *l)
 {
@@ -408,13 +423,15 @@ static void await_callers_locked(struct log *l)
 	struct timespec until;
 	int r = 0;
 
-	if (l->nr_next >= l->nr_expected)
+	if (!awaits_callers_locked(l))
 		return;
 	fs_waits(l->fs);
 	end = now_ns() + (most < MOST_AWAIT_NS ? most : MOST_AWAIT_NS);
 	until = (struct timespec){.tv_sec = (time_t)(end / NSEC), .tv_nsec = (long)(end % NSEC)};
 	while (l->nr_next < l->nr_expected && r == 0)
 		r = pthread_cond_timedwait(&l->come, &l->lock, &until);
+	l->off = r == 0 ? 0 : l->off < MOST_OFF ? 2 * l->off + 1 : MOST_OFF;
+	l->nr_to_pass = l->off;
 }
 
 /* Be the only one, to commit seq; false if it became durable meanwhile. */

@@ -328,8 +328,11 @@ START_TEST(callers_of_a_commit_are_counted_as_long_as_they_wait)
 	ck_assert_int_eq(fs_fsync(fs, ino, false), 0);
 	ck_assert_int_eq(pthread_join(other_caller, NULL), 0);
 	expect_callers(0, 0);
-	/* it waited for two, and was alone */
+	/* it waited for two, and was alone; the next one that could wait does not */
 	ck_assert_uint_eq(fs->log->nr_expected, 1);
+	ck_assert_uint_eq(fs->log->nr_to_pass, 1);
+	ck_assert_int_eq(fs_fsync(fs, ino, false), 0);
+	ck_assert_uint_eq(fs->log->nr_to_pass, 1);
 	end();
 }
 END_TEST
