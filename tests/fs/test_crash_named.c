@@ -264,6 +264,10 @@ START_TEST(large_overwrites_in_place_then_fdatasync)
 	write_file("/A/large", 0, 81920, 'n');
 	world_fsync(&w, "/B/bar", true);
 	world_fsync(&w, "/A/large", true);
+	/* little, and in two pieces: one durable write will not do */
+	write_file("/A/large", 0, 1024, 'x');
+	write_file("/A/large", 8192, 1024, 'y');
+	world_fsync(&w, "/A/large", true);
 	finish();
 }
 END_TEST
