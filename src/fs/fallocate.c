@@ -315,17 +315,15 @@ static int check(struct falloc *f)
 
 static int file_fallocate(struct falloc *f)
 {
-	bool waited = false;
+	unsigned tries = 0;
 	int r;
 
 	f->at = first_block(f);
 	r = check(f);
 	while (r == 0 && !f->done) {
 		r = step(f);
-		if (r == -ENOSPC && !waited) {
-			waited = true;
-			r = inode_make_room(f->inode->fs) ? 0 : r;
-		}
+		if (r == -ENOSPC && tries++ < ROOM_TRIES && inode_make_room(f->inode->fs))
+			r = 0;
 	}
 	return r;
 }

@@ -147,17 +147,16 @@ static int truncate_step(struct inode *inode, uint64_t size, bool *ret_done)
 
 int file_truncate(struct inode *inode, uint64_t size)
 {
-	bool done = false, waited = false;
+	unsigned tries = 0;
+	bool done = false;
 	int r = 0;
 
 	if (size > inode_max_size(inode->fs))
 		return -EFBIG;
 	while (r == 0 && !done) {
 		r = truncate_step(inode, size, &done);
-		if (r == -ENOSPC && !waited) {
-			waited = true;
-			r = inode_make_room(inode->fs) ? 0 : r;
-		}
+		if (r == -ENOSPC && tries++ < ROOM_TRIES && inode_make_room(inode->fs))
+			r = 0;
 	}
 	return r;
 }

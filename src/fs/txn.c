@@ -67,8 +67,11 @@ int txn_make_room(struct fs *fs)
 {
 	int r;
 
+	/* what others promised themselves and did not need comes back when they are over */
+	log_freeze(fs->log);
+	log_thaw(fs->log);
 	if (!held_blocks(fs))
-		return -ENOSPC;
+		return 0;
 	r = log_commit_open(fs->log);
 	if (r == 0)
 		held_release(fs);

@@ -64,8 +64,9 @@ int txn_stop(struct txn *t) __attribute__((warn_unused_result));
 void txn_end(struct txn *t);
 
 /*
- * Outside any operation, after -ENOSPC: make blocks usable that were freed but wait for a commit.
- * 0: there may be some now; -ENOSPC: there were none waiting; or error.
+ * Outside any operation, after -ENOSPC: wait for those under way, which may have promised themselves more than they need,
+ * and make blocks usable that were freed but wait for a commit.  0: it is worth trying again, for others may have done the
+ * same before; or error.
  */
 int txn_make_room(struct fs *fs);
 

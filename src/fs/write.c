@@ -275,7 +275,7 @@ static int write_step(struct write *w)
 static ssize_t file_write(struct write *w)
 {
 	uint64_t max = inode_max_size(w->inode->fs);
-	bool waited = false;
+	unsigned tries = 0;
 	int r = 0;
 
 	if (!w->size)
@@ -287,10 +287,8 @@ static ssize_t file_write(struct write *w)
 	inode_gather_room(w->inode->fs, (w->size >> w->inode->fs->geo.block_shift) + 2);
 	while (w->done < w->size && (r == 0 || r == -EAGAIN)) {
 		r = write_step(w);
-		if (r == -ENOSPC && !waited) {
-			waited = true;
-			r = inode_make_room(w->inode->fs) ? 0 : r;
-		}
+		if (r == -ENOSPC && tries++ < ROOM_TRIES && inode_make_room(w->inode->fs))
+			r = 0;
 	}
 	return r == 0 || (r == -ENOSPC && w->done) ? (ssize_t)w->done : r;
 }

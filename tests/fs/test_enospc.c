@@ -7,12 +7,14 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "inode.h"
+#include "txn.h"
 
 #define SIZE	   (UINT64_C(12) << 20)
 #define NR_THREADS 4
@@ -283,6 +285,112 @@ START_TEST(a_few_free_blocks_are_enough_for_a_name)
 }
 END_TEST
 
+/* Each has room for a file of its own, if what was removed is used again. */
+#define FILE_BYTES  40000u
+#define FILE_BLOCKS (FILE_BYTES / 1024 + 3) /* a node of its map is one */
+#define NR_ROUNDS   1000
+
+static void fill_but(uint64_t nr_blocks)
+{
+	uint64_t filler = image_make(&i, INODE_ROOT, "filler", S_IFREG | 0600);
+	static const uint8_t data[1024];
+
+	for (uint64_t at = 0; image_statfs(&i).usable_blocks > nr_blocks; at += sizeof(data))
+		image_write(&i, filler, at, data, sizeof(data));
+	fs_forget(i.fs, filler, 1);
+}
+
+static int write_and_remove(uint64_t dir, uint64_t file)
+{
+	static const uint8_t data[FILE_BYTES];
+	uint64_t ino = 0;
+	ssize_t n;
+	int r = 0;
+
+	for (unsigned k = 0; k < NR_ROUNDS && r == 0; k++) {
+		r = try_make(dir, "name", S_IFREG | 0600, &ino);
+		if (r < 0)
+			break;
+		n = fs_write(i.fs, ino, 0, data, sizeof(data));
+		r = n == sizeof(data) ? fs_unlink(i.fs, dir, "name") : -ENOSPC;
+		fs_forget(i.fs, ino, 1);
+	}
+	return r;
+}
+
+START_TEST(who_has_room_gets_it_whatever_others_do)
+{
+	struct worker workers[NR_THREADS];
+	pthread_t threads[NR_THREADS];
+	char name[8];
+
+	image_init_mounted(&i, SIZE, 1024);
+	for (unsigned n = 0; n < NR_THREADS; n++) {
+		snprintf(name, sizeof(name), "d%u", n);
+		workers[n].take = write_and_remove;
+		workers[n].dir = image_make(&i, INODE_ROOT, name, S_IFDIR | 0700);
+	}
+	fill_but(NR_THREADS * FILE_BLOCKS);
+	for (unsigned n = 0; n < NR_THREADS; n++)
+		ck_assert_int_eq(pthread_create(&threads[n], NULL, work, &workers[n]), 0);
+	for (unsigned n = 0; n < NR_THREADS; n++) {
+		pthread_join(threads[n], NULL);
+		ck_assert_int_eq(workers[n].result, 0);
+		fs_forget(i.fs, workers[n].dir, 1);
+	}
+	image_unmount(&i);
+	image_check(&i);
+	image_finish(&i);
+}
+END_TEST
+
+static pthread_barrier_t promised;
+static _Atomic bool said;
+
+/* Promise all there is, and use nothing of it; until somebody waits for that, or was told that there is no room. */
+static void *promise(void *context)
+{
+	struct txn t;
+	int r = txn_start(i.fs, *(unsigned *)context, &t);
+
+	ck_assert_int_eq(r, 0);
+	pthread_barrier_wait(&promised);
+	while (!atomic_load(&said) && pthread_rwlock_tryrdlock(&i.fs->txn_lock) == 0) {
+		pthread_rwlock_unlock(&i.fs->txn_lock);
+		sched_yield();
+	}
+	txn_end(&t);
+	return NULL;
+}
+
+/* _i: the first block of a file, the target of a symlink */
+START_TEST(what_was_only_promised_is_no_lack)
+{
+	char name[LONG_NAME + 1] = "";
+	unsigned nr = 20;
+	pthread_t thread;
+	uint64_t file;
+	int r;
+
+	image_init_mounted(&i, SIZE, 1024);
+	file = image_make(&i, INODE_ROOT, "file", S_IFREG | 0600);
+	fill_but(nr);
+	atomic_store(&said, false);
+	pthread_barrier_init(&promised, NULL, 2);
+	ck_assert_int_eq(pthread_create(&thread, NULL, promise, &nr), 0);
+	pthread_barrier_wait(&promised);
+	if (_i)
+		r = try_make(INODE_ROOT, memset(name, 'n', LONG_NAME), S_IFLNK | 0777, &file);
+	else
+		r = (int)fs_write(i.fs, file, 3000, "block", 5);
+	atomic_store(&said, true);
+	pthread_join(thread, NULL);
+	pthread_barrier_destroy(&promised);
+	ck_assert_int_ge(r, 0);
+	image_finish(&i);
+}
+END_TEST
+
 /* The names have no room in the inode, and the directory gets no block: all is as before. */
 START_TEST(a_name_without_room_leaves_nothing_behind)
 {
@@ -323,6 +431,8 @@ int main(void)
 	tcase_add_loop_test(tc, everything_taken_comes_back, 0, 2);
 	tcase_add_test(tc, what_needs_no_block_goes_on_when_none_is_left);
 	tcase_add_test(tc, a_few_free_blocks_are_enough_for_a_name);
+	tcase_add_test(tc, who_has_room_gets_it_whatever_others_do);
+	tcase_add_loop_test(tc, what_was_only_promised_is_no_lack, 0, 2);
 	tcase_add_test(tc, a_name_without_room_leaves_nothing_behind);
 	return image_run("enospc", cases);
 }
