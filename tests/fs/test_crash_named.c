@@ -223,6 +223,19 @@ START_TEST(zeroed_in_a_scattered_file_then_fdatasync)
 }
 END_TEST
 
+/* More pieces than a commit writes one by one. */
+START_TEST(written_in_many_pieces_then_fdatasync)
+{
+	begin();
+	allocate("/A/foo", 0, 0, 200 << 10);
+	world_fsync(&w, "/A/foo", false);
+	for (unsigned n = 0; n < 80; n++)
+		write_file("/A/foo", n * 2048, 1024, 'p');
+	world_fsync(&w, "/A/foo", true);
+	finish();
+}
+END_TEST
+
 /* One in the inode, one in blocks of its own. */
 START_TEST(a_removed_attribute_does_not_come_back)
 {
@@ -579,6 +592,7 @@ int main(void)
 	tcase_add_loop_test(tc, written_where_a_scattered_file_was_preallocated_then_fdatasync, 0,
 			    2);
 	tcase_add_test(tc, zeroed_in_a_scattered_file_then_fdatasync);
+	tcase_add_test(tc, written_in_many_pieces_then_fdatasync);
 	tcase_add_test(tc, a_removed_attribute_does_not_come_back);
 	tcase_add_test(tc, overwrite_then_fsync_through_another_name);
 	tcase_add_test(tc, large_overwrites_in_place_then_fdatasync);
