@@ -1,11 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# recorded.sh sqlite|git: the program works on a mount whose device is recorded, and says after each commit that it was
+# recorded.sh sqlite|git|promises|writeback: the program works on a mount whose device is recorded, and says after each commit that it was
 # acknowledged.  Then the power is cut everywhere: each image opens, and has all that was acknowledged before.
 . "$(dirname "$0")/lib.sh"
 need_user_mount
 program=$1
-[ "$program" != sqlite ] || program=sqlite3
+case $program in
+sqlite) program=sqlite3 ;;
+writeback) program=promises ;;
+esac
 command -v "$program" >/dev/null || skip "no $program"
 export BUFS_RECORD="$top/record"
 mkfifo "$BUFS_RECORD.marks" "$BUFS_RECORD.marked"
@@ -52,14 +55,14 @@ git -C repo rev-list --count HEAD
 EOF
 chmod +x "$top/mark" "$top/sqlite" "$top/git"
 
-# a filesystem with what is in $top/files, mounted and recorded
+# a filesystem with what is in $top/files, mounted, with this option, and recorded
 begin() {
 	t mkfs.bufs -q -f "$img" 32M || die mkfs
 	t bufs "$img" "$mnt" || die mount
 	t cp -a "$top/files/." "$mnt" || die cp
 	leave "$img"
 	cp "$img" "$top/base" || die cp
-	t bufs_recorded "$img" "$mnt" || die "recorded mount"
+	t bufs_recorded ${1:+-o "$1"} "$img" "$mnt" || die "recorded mount"
 }
 # cut everywhere: name, the program that judges
 cut_all() {
@@ -116,10 +119,20 @@ run_git() {
 	cut_all git "$top/git"
 }
 
-if [ "$1" = sqlite ]; then
+run_promises() {
+	(cd "$top/files" && promises prepare) || die prepare
+	begin "$@"
+	(cd "$mnt" && t promises "$BUFS_RECORD.marks" "$BUFS_RECORD.marked") || die "promises"
+	cut_all "promises${1:+-$1}" "promises check"
+}
+
+case $1 in
+sqlite)
 	run_sqlite delete extra 0
 	run_sqlite delete full 1
 	run_sqlite wal full 0
-else
-	run_git
-fi
+	;;
+git) run_git ;;
+promises) run_promises ;;
+writeback) run_promises writeback ;;
+esac
