@@ -120,7 +120,7 @@ static int write_locked(struct durable_lane *l, const struct engine_file *f,
 	int r;
 
 	io_prep_pwritev(&iocb, f->config.fd, io->iov, (int)io->nr_iov,
-			(long long)(f->config.start_bytes + io->offset_bytes));
+			(off_t)(f->config.start_bytes + io->offset_bytes));
 	iocb.aio_rw_flags = RWF_DSYNC;
 	iocb.data = &iocb;
 	if (l->done_fd < 0)
