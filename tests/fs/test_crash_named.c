@@ -285,6 +285,22 @@ START_TEST(large_overwrites_in_place_then_fdatasync)
 }
 END_TEST
 
+/* What is behind the old end is durable before the size is, whoever commits that. */
+START_TEST(large_overwrite_across_the_end_then_a_commit)
+{
+	begin();
+	make_file("/A/large");
+	write_file("/A/large", 0, 200000, 'l');
+	world_fsync(&w, "/A/large", false);
+	/* its last block too */
+	ck_assert_int_eq(bufio_write_unpinned(w.fs->bufio, 0, w.fs->geo.nr_blocks), 0);
+	bufio_forget_range(w.fs->bufio, 0, w.fs->geo.nr_blocks);
+	write_file("/A/large", 131072, 69632, 'm');
+	ck_assert_int_eq(log_commit_open(w.fs->log), 0);
+	finish();
+}
+END_TEST
+
 /* The end of it is in the log, and not in the cache any more: a replay would bring the older contents back. */
 START_TEST(large_overwrite_of_what_the_log_has_an_image_of)
 {
@@ -596,6 +612,7 @@ int main(void)
 	tcase_add_test(tc, a_removed_attribute_does_not_come_back);
 	tcase_add_test(tc, overwrite_then_fsync_through_another_name);
 	tcase_add_test(tc, large_overwrites_in_place_then_fdatasync);
+	tcase_add_test(tc, large_overwrite_across_the_end_then_a_commit);
 	tcase_add_test(tc, large_overwrite_of_what_the_log_has_an_image_of);
 	tcase_add_test(tc, blocks_of_a_removed_large_file_hold_another_one);
 	tcase_add_loop_test(tc, rename_over_without_fsync_is_the_old_or_the_new_file, 0, 2);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Writes of lent data, which the device gets while the writer goes on. */
+#include "bmap.h"
 #include "gate.h"
 #include "image.h"
 #include "inode.h"
@@ -117,6 +118,21 @@ static void fail_writes(void)
 	bufio_engine_fault_set(i.engine, &fault);
 }
 
+/* On the device, whatever the cache has. */
+static void assert_on_device(uint64_t ino, uint64_t offset, const uint8_t *want, size_t size)
+{
+	struct inode *inode;
+	struct mapping m;
+
+	ck_assert_int_eq(inode_get(i.fs, ino, &inode), 0);
+	for (size_t at = 0; at < size; at += BLOCK) {
+		ck_assert_int_eq(bmap_lookup(inode, (offset + at) / BLOCK, 1, &m), 0);
+		ck_assert_int_eq(bufio_engine_mem_peek(i.mem, m.physical * BLOCK, found, BLOCK), 0);
+		ck_assert_mem_eq(found, want + at, BLOCK);
+	}
+	inode_put(inode);
+}
+
 /* The writer had its answer long before. */
 START_TEST(fsync_tells_of_an_overwrite_that_failed_until_it_is_repeated)
 {
@@ -132,6 +148,7 @@ START_TEST(fsync_tells_of_an_overwrite_that_failed_until_it_is_repeated)
 	assert_found(ino, 40 * BLOCK, data, LARGE / 2);
 	bufio_engine_fault_set(i.engine, NULL);
 	ck_assert_int_eq(fs_fsync(i.fs, ino, true), 0);
+	assert_on_device(ino, 40 * BLOCK, data, LARGE / 2);
 	image_remount(&i);
 	assert_found(image_lookup(&i, INODE_ROOT, "f"), 40 * BLOCK, data, LARGE / 2);
 }
