@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# as_user.sh SCRIPT...: run a test of an ordinary user, from root: in a mount namespace of its own, with the
+# as_user.sh SCRIPT...: run a test of an ordinary user, from root: in namespaces of its own (lib.sh), with the
 # programs and sources where the user may read them, and a /dev/fuse as udev would make it.
 set -eu
 : "${BIN:?}"
@@ -23,9 +23,7 @@ script=$(basename "$1")
 shift
 export BIN="$box/bin" TMPDIR="$box/tmp"
 # shellcheck disable=SC2016
-unshare -m sh -c '
-	# what others have mounted came along, and would keep their daemons beyond their unmount
-	umount -i -l -a -t fuse.bufs,fuseblk.bufs 2>/dev/null
+sh "$here/alone.sh" sh -c '
 	mount --bind "$1/fuse" /dev/fuse || exit 77
 	# fusermount3 cannot unmount without it; a minimal Debian has none
 	[ -e /etc/mtab ] || {

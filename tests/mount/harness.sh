@@ -1,7 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# A test of this folder that fails says so with its exit code, also when it is stopped, and leaves nothing behind.
+# A test of this folder that fails says so with its exit code, also when it is stopped, and leaves nothing behind;
+# no mount, process or device when it is killed.
 # What others on the machine begin meanwhile keeps none of its devices in use.
+[ -n "${ALONE-}" ] || exec 7</ 8</proc/self/ns/mnt
 . "$(dirname "$0")/lib.sh"
 need_user_mount
 mkdir "$top/bin" "$top/tmp"
@@ -23,7 +25,7 @@ need_loop
 t mkfs.bufs -q "$loop" || die mkfs
 t bufs "$loop" "$mnt" || die mount
 daemon=$(daemon_of "$img")
-nsenter -t $PPID -m -r unshare -m sleep 300 &
+nsenter --mount=/proc/self/fd/8 --root=/proc/self/fd/7 unshare -m sleep 300 &
 other=$!
 while comm=$(cat /proc/$other/comm) || die "no other mount namespace"; [ "$comm" != sleep ]; do sleep 0.01; done
 kill -9 "$daemon"
@@ -35,3 +37,28 @@ kill $other
 [ $r = 0 ] || die "$loop is kept in use by a mount namespace that began meanwhile"
 leave "$loop"
 clean "$loop"
+
+# killed as by a test runner that waits no longer: all at once, without a word
+# (The daemon is not that of a block device: were this test killed too, nobody would be left to wait for it.)
+cat >"$top/killed.sh" <<-EOF
+	. "$here/lib.sh"
+	truncate -s 64M "\$img"
+	need_loop
+	t mkfs.bufs -q "\$top/file" 64M && t bufs "\$top/file" "\$mnt" && cd "\$mnt" && echo "\$img" >&5 && sleep 300
+EOF
+mkfifo "$top/said"
+setsid sh "$here/alone.sh" sh "$top/killed.sh" 5>"$top/said" &
+killed=$!
+{
+	read -r image || die "the test to be killed did not mount"
+	[ -n "$(losetup -j "$image")" ] || die "no loop device on $image"
+	kill -9 -"$killed"
+	wait $killed
+	t cat # until all its processes have ended
+} <"$top/said"
+i=0
+while [ -n "$(losetup -j "$image")" ]; do
+	i=$((i + 1))
+	[ $i -lt 1000 ] || die "a test that was killed leaves $(losetup -j "$image")"
+	sleep 0.01
+done

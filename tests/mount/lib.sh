@@ -5,25 +5,15 @@ set -u
 umask 022
 export LC_ALL=C
 BIN=${BIN:?}
-# A test of root runs in a mount namespace of its own.  Another process that begins one takes copies of all mounts
-# there are into it, and a device stays in use as long as any copy of its mount is left, although it was unmounted
-# here; and programs that look at every mount of the machine would find those of other tests, dead on purpose.
-# (What came along would keep other daemons beyond their unmount.)
-if [ "$(id -u)" = 0 ] && [ -z "${ALONE-}" ]; then
-	# shellcheck disable=SC2016
-	ALONE=1 exec unshare -m --propagation private sh -c '
-		umount -i -l -a -t fuse.bufs,fuseblk.bufs 2>/dev/null
-		exec sh "$0" "$@"' "$0" "$@"
-fi
 # shellcheck disable=SC2034
 here=$(cd "$(dirname "$0")" && pwd)
+[ "$(id -u)" != 0 ] || [ -n "${ALONE-}" ] || ALONE=1 exec sh "$here/alone.sh" sh "$0" "$@"
 PATH=$BIN/src/fuse:$BIN/tools:$BIN/tests/mount:$PATH:/sbin:/usr/sbin
 top=$(mktemp -d)
 img=$top/image
 mnt=$top/mnt
 mkdir "$mnt"
 chmod 755 "$top"
-loops=
 elsewhere= # a folder that goes away too
 
 skip() {
@@ -57,9 +47,6 @@ cleanup() {
 	trap - EXIT
 	cd /
 	unmount_all "$([ $code = 0 ] || [ $code = 77 ]; echo $?)"
-	for l in $loops; do
-		losetup -d "$l"
-	done
 	rm -rf "$top" ${elsewhere:+"$elsewhere"}
 	exit $code
 }
@@ -76,12 +63,19 @@ need_user_mount() {
 	am_root || command -v fusermount3 >/dev/null || skip "no fusermount3"
 	am_root || [ -e /etc/mtab ] || skip "no /etc/mtab: fusermount3 could not unmount"
 }
+# The kernel takes a loop device down when the last process that has it open ends.
+down_at_end() {
+	exec 3<"$1"
+	losetup -d "$1" || die "losetup -d"
+	sleep infinity >/dev/null 2>&1 &
+	exec 3<&-
+}
 # $loop becomes a loop device on $img
 need_loop() {
 	need_root
 	# shellcheck disable=SC2034
 	loop=$(losetup -f --show --direct-io=on "$img" 2>/dev/null) || skip "no loop device"
-	loops="$loops $loop"
+	down_at_end "$loop"
 }
 # One program at a time has an image; a daemon holds it until all is written, also after the
 # unmount of a plain FUSE mount has returned.

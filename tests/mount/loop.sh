@@ -35,7 +35,7 @@ umount "$mnt" || die "umount ext4"
 # a read-only device
 t mkfs.bufs -q -f "$first" || die "mkfs -f"
 fixed=$(losetup -r -f --show "$img") || die losetup
-loops="$loops $fixed"
+down_at_end "$fixed"
 refused 32 'can only be mounted read-only' t bufs "$fixed" "$mnt"
 t bufs -o ro "$fixed" "$mnt" || die "a read-only device, read-only"
 ls "$mnt" >"$top/out" || die ls
