@@ -10,7 +10,7 @@ begin() {
 begin -o noxattr
 # FORGETs come when the kernel likes, and nobody waits for them
 requests() {
-	sed -n 's/^unique: .*, opcode: \([A-Z_0-9]*\) .*/\1/p' "$top/log" | grep -v FORGET
+	sed -n 's/^.*unique: .*, opcode: \([A-Z_0-9]*\) .*/\1/p' "$top/log" | grep -v FORGET
 }
 # The requests that are expected, then the command.  After a change of a folder the kernel wants its
 # attributes again before the next permission check there; whether that is due is not what is asked here.
