@@ -222,6 +222,9 @@ static int examine(struct mount *m)
 		return complain(m->o.mountpoint, -errno);
 	if (stat(m->dir, &st) == 0 && !S_ISDIR(st.st_mode))
 		return complain(m->dir, -ENOTDIR);
+	/* nobody would see it, and to unmount it by that name would take away the root itself */
+	if (!strcmp(m->dir, "/"))
+		return complain(m->dir, -EBUSY);
 	if (stat(m->source, &st) < 0)
 		return complain(m->source, -errno);
 	m->block_device = S_ISBLK(st.st_mode);
