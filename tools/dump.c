@@ -94,12 +94,23 @@ static int show_all(struct image *im, int nr, char **words, bool json)
 		}
 		json_object_put(o);
 	}
+	if (fflush(stdout) || ferror(stdout)) {
+		fprintf(stderr, PROGRAM ": the output could not be written\n");
+		failed = 1;
+	}
 	return failed;
 }
 
 static const char *reason(int r)
 {
-	return r == -EMEDIUMTYPE ? "no bufs superblock found" : strerror(-r);
+	switch (r) {
+	case -EMEDIUMTYPE:
+		return "no bufs superblock found";
+	case -ENOTBLK:
+		return "is neither a file nor a block device";
+	default:
+		return strerror(-r);
+	}
 }
 
 int main(int argc, char **argv)
