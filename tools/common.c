@@ -215,7 +215,7 @@ static int open_image(const char *path, bool write, int *ret_fd)
 {
 	int fd = open(path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC), read_only = 0;
 
-	if (fd < 0 && (!write || errno == EISDIR || access(path, R_OK) < 0))
+	if (fd < 0 && (!write || access(path, R_OK) < 0))
 		return -errno;
 	/* a read-only device can be opened for writing, but not written */
 	if (fd >= 0 && (!write || ioctl(fd, BLKROGET, &read_only) < 0 || !read_only)) {
@@ -234,14 +234,15 @@ int image_claim(const char *path, bool write, enum image_use use, const struct i
 	struct stat st;
 	int r;
 
+	if (stat(path, &st) < 0)
+		return -errno;
+	/* opening a FIFO would wait for its other end */
+	if (!S_ISBLK(st.st_mode) && !S_ISREG(st.st_mode))
+		return -ENOTBLK;
 	r = open_image(path, write, &l.fd);
 	if (r < 0)
 		return r;
-	r = fstat(l.fd, &st) < 0 ? -errno : 0;
-	if (r == 0 && !S_ISBLK(st.st_mode) && !S_ISREG(st.st_mode))
-		r = -ENOTBLK;
-	if (r == 0)
-		r = lock(l.fd, write, use, path, part);
+	r = lock(l.fd, write, use, path, part);
 	if (r == 0 && S_ISBLK(st.st_mode))
 		r = lock_backing(&st, write, use, &l.backing_fd);
 	if (r == 0 && S_ISBLK(st.st_mode) && (write || use == IMAGE_MOUNT))

@@ -184,6 +184,8 @@ static int create_file(struct mkfs *m)
 
 	if (access(m->path, F_OK) == 0)
 		return 0;
+	if (errno != ENOENT)
+		return fail(m->path, strerror(errno));
 	if (m->size == 0)
 		return fail(m->path, "does not exist, and no size is given to make it");
 	fd = open(m->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
@@ -321,7 +323,7 @@ static int format(struct mkfs *m, const char *path)
 	int r = bufio_engine_open(path, &eo, &e);
 
 	if (r < 0)
-		return fail(m->path, strerror(-r));
+		return fail(m->path, reason(r));
 	r = format_engine(m, e);
 	bufio_engine_destroy(e);
 	return r;

@@ -97,7 +97,15 @@ done
 refused 'usage' mkfs.bufs -x "$img" 64M
 refused 'missing/image: No such file' mkfs.bufs "$top/missing/image" 64M
 refused '/dev/null: is neither a file nor a block device' mkfs.bufs /dev/null
-refused "$top: Is a directory" mkfs.bufs "$top"
+refused "$top: is neither a file nor a block device" mkfs.bufs "$top"
+refused "$top: is neither a file nor a block device" mkfs.bufs -n "$top"
+: >"$top/file"
+refused 'file/image: Not a directory' mkfs.bufs "$top/file/image"
+# nobody writes there: opening it would wait
+mkfifo "$top/fifo"
+refused 'fifo: is neither a file nor a block device' mkfs.bufs "$top/fifo"
+expect 8 'fifo: is neither a file nor a block device' fsck.bufs -n "$top/fifo"
+expect 1 'fifo: is neither a file nor a block device' dump.bufs "$top/fifo" super
 
 untouched() {
 	sum=$(sha256sum <"$img")
@@ -105,6 +113,7 @@ untouched() {
 	[ "$sum" = "$(sha256sum <"$img")" ] || die "$*: has changed the file"
 }
 fresh "$img" 16M
+expect 1 'the output could not be written' sh -c "dump.bufs '$img' super >/dev/full"
 untouched 'contains bufs; use -f' mkfs.bufs "$img"
 untouched 'contains bufs; use -f' mkfs.bufs "$img" 32M
 rm "$img"
@@ -119,7 +128,8 @@ printf '\000\000\002\000\203\000\000\000\001\000\000\000\377\077\000\000' |
 	dd of="$top/disk" bs=1 seek=446 conv=notrunc status=none
 printf '\125\252' | dd of="$top/disk" bs=1 seek=510 conv=notrunc status=none
 expect 1 'contains dos; use -f' mkfs.bufs "$top/disk"
-flock "$img" sleep 20 &
+# without a fork there is one process, and no sleep that keeps the lock and the output open
+flock --no-fork "$img" sleep 20 &
 holder=$!
 until ! flock -n "$img" true; do :; done
 untouched 'image: is in use' mkfs.bufs -f "$img"
