@@ -9,11 +9,12 @@
 #include <string.h>
 
 static const char usage_text[] =
-	"usage: bufs [-fdhV] [-o option,...] IMAGE-or-DEVICE MOUNTPOINT\n"
-	"  -f  stay in the foreground   -d  and print every request\n"
+	"usage: bufs [-fdrhV] [-o option,...] IMAGE-or-DEVICE MOUNTPOINT\n"
+	"  -f  stay in the foreground   -d  and print every request   -r  read-only\n"
 	"  -o  ro, noatime, nodiratime, strictatime, lazytime, sync, dirsync, noxattr, strictopen,\n"
-	"      writeback, allow_other, cache=SIZE, commit=SECONDS, errors=remount-ro|continue|panic,\n"
-	"      threads=N, offset=BYTES, sizelimit=BYTES and those of mount(8); see bufs(8)\n"
+	"      writeback, allow_other, allow_root, cache=SIZE, commit=SECONDS, threads=N,\n"
+	"      errors=remount-ro|continue|panic, offset=BYTES, sizelimit=BYTES and those of mount(8);\n"
+	"      see bufs(8)\n"
 	"Unmount with umount(8), or fusermount3 -u.\n";
 
 static bool in(const char *const *list, const char *name)
