@@ -60,7 +60,7 @@ static bool is_held_by_waiters_locked(const struct bufio_client *c, const struct
 
 /*
  * Returns 0 if a buffer may become free by itself.  refused: the device goes on refusing
- * writes.  A waiter that got a buffer leaves the list under the lock
+ * writes, so what is pinned would only be dirty next, and its owner may be waiting for this thread.  A waiter that got a buffer leaves the list under the lock
  * before it enters it, so what we see belongs together.
  */
 static int why_stuck(struct bufio_client *c, bool refused)
@@ -78,7 +78,7 @@ static int why_stuck(struct bufio_client *c, bool refused)
 		nr_stuck++;
 		if (is_held_by_waiters_locked(c, b) && !(s & (ST_READING | ST_WRITING)))
 			continue;
-		if (refused && (s & ST_DIRTY) && !(s & (ST_PINS | ST_WRITING)) &&
+		if (refused && (s & (ST_DIRTY | ST_PINS)) && !(s & ST_WRITING) &&
 		    hold_count(b) == 0)
 			r = -ENOBUFS;
 		else

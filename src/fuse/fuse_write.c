@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <time.h>
 
 /* More than one for each thread, of which few are busy at a time. */
 #define SPARE_ROOMS 2u
@@ -36,8 +37,12 @@ struct request_memory {
 	struct room rooms[];
 };
 
-/* Where the request is that this thread works on. */
+/* How long a room is waited for. */
+#define PATIENCE_MS 100
+
+/* Where the request is that this thread works on; NULL: in its own memory. */
 static _Thread_local struct room *mine;
+static _Thread_local char *own;
 
 static void room_put(struct fs_loan *loan)
 {
@@ -56,6 +61,7 @@ struct request_memory *request_memory_create(unsigned nr_threads)
 {
 	unsigned nr = nr_threads + SPARE_ROOMS;
 	struct request_memory *m = calloc(1, sizeof(*m) + nr * sizeof(m->rooms[0]));
+	pthread_condattr_t clock;
 
 	if (!m)
 		return NULL;
@@ -67,7 +73,10 @@ struct request_memory *request_memory_create(unsigned nr_threads)
 		return NULL;
 	}
 	pthread_mutex_init(&m->lock, NULL);
-	pthread_cond_init(&m->returned, NULL);
+	pthread_condattr_init(&clock);
+	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+	pthread_cond_init(&m->returned, &clock);
+	pthread_condattr_destroy(&clock);
 	m->nr_rooms = nr;
 	for (unsigned i = nr; i-- > 0;) {
 		struct room *room = &m->rooms[i];
@@ -115,18 +124,45 @@ void *request_memory_get(struct request_memory *m)
 	return mine ? mine->data : NULL;
 }
 
-void request_memory_wait(struct request_memory *m)
+static struct timespec patience_end(void)
 {
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_nsec += PATIENCE_MS * 1000000L;
+	t.tv_sec += t.tv_nsec / 1000000000;
+	t.tv_nsec %= 1000000000;
+	return t;
+}
+
+void *request_memory_wait(struct request_memory *m)
+{
+	struct timespec end = patience_end();
+	int r = 0;
+
 	pthread_mutex_lock(&m->lock);
-	while (!m->free)
-		pthread_cond_wait(&m->returned, &m->lock);
+	while (!m->free && r == 0)
+		r = pthread_cond_timedwait(&m->returned, &m->lock, &end);
+	mine = take_locked(m);
 	pthread_mutex_unlock(&m->lock);
+	if (mine)
+		return mine->data;
+	if (!own)
+		own = malloc(REQUEST_BYTES);
+	return own;
 }
 
 void request_memory_put(void)
 {
-	fs_loan_end(&mine->loan);
+	if (mine)
+		fs_loan_end(&mine->loan);
 	mine = NULL;
+}
+
+void request_memory_end(void)
+{
+	free(own);
+	own = NULL;
 }
 
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
@@ -137,7 +173,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 			       .offset = (uint64_t)offset,
 			       .data = data,
 			       .size = size,
-			       .loan = &mine->loan,
+			       .loan = mine ? &mine->loan : NULL,
 			       .collected = f->write_back && fi->writepage};
 	ssize_t n = raw_kills_privs() ? privs_kill(req, ino) : 0;
 

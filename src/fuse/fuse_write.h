@@ -22,8 +22,15 @@ void request_memory_destroy(struct request_memory *m);
 /* Where the calling thread is to receive its next request, or NULL: all is in use. */
 void *request_memory_get(struct request_memory *m);
 
-/* Until there is some, which another thread may take first. */
-void request_memory_wait(struct request_memory *m);
+/*
+ * The same when there was none: waits for some to come back.  If it does not soon, because a device refuses what is written from
+ * there, it is the thread's own, from which nothing is written; a mount must answer then, be it with an error.
+ * NULL: there is no memory.
+ */
+void *request_memory_wait(struct request_memory *m);
+
+/* The calling thread ends. */
+void request_memory_end(void);
 
 /* The calling thread is done with the request, which may be being written still. */
 void request_memory_put(void);

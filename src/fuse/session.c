@@ -139,9 +139,10 @@ static void *take_lead(struct loop *l)
 	void *memory;
 
 	lead_take(&l->lead);
-	while (!(memory = request_memory_get(l->memory))) {
+	memory = request_memory_get(l->memory);
+	while (!memory) {
 		lead_give();
-		request_memory_wait(l->memory);
+		memory = request_memory_wait(l->memory);
 		lead_take(&l->lead);
 	}
 	return memory;
@@ -203,6 +204,7 @@ static void *worker(void *context)
 		;
 	lead_give();
 	reply_buffer_free();
+	request_memory_end();
 	return NULL;
 }
 
