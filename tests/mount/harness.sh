@@ -47,7 +47,7 @@ cat >"$top/killed.sh" <<-EOF
 	t mkfs.bufs -q "\$top/file" 64M && t bufs "\$top/file" "\$mnt" && cd "\$mnt" && echo "\$img" >&5 && sleep 300
 EOF
 mkfifo "$top/said"
-setsid sh "$here/alone.sh" sh "$top/killed.sh" 5>"$top/said" &
+TMPDIR=$top setsid sh "$here/alone.sh" sh "$top/killed.sh" 5>"$top/said" &
 killed=$!
 {
 	read -r image || die "the test to be killed did not mount"
