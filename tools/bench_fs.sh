@@ -233,9 +233,9 @@ turn() {
 }
 # one turn's figures, with who made them
 record() {
-	case "$2 $file_groups " in
-	"bufs-file "*" $3 "*) ;; # where sync(2) would not reach it it has no turn
-	"bufs-file "*) return ;;
+	case "$2: $file_groups " in
+	"bufs-file:"*" $3 "*) ;; # where sync(2) would not reach it it has no turn
+	"bufs-file:"*) return ;;
 	esac
 	if turn "$2" "$3" >"$top/out"; then
 		sed "s/^/$1 $2 /" "$top/out" >>"$raw"
