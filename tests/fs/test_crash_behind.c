@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "log.h"
+
 #define NR_PROGRAMS 3
 #define NR_STEPS    60u
 #define LOG_BYTES   (256u << 10)
@@ -185,6 +187,38 @@ START_TEST(large_writes_on_a_device_nearly_full)
 }
 END_TEST
 
+/* Whatever is allocated from here on holds what was there before. */
+static void fill_with_old_data(struct fs *fs)
+{
+	ck_assert_int_eq(do_make(fs, "/old", S_IFREG | 0600, NULL), 0);
+	for (uint64_t at = 0; do_write(fs, "/old", at, 64 * BLOCK, 'o') == 0;)
+		at += 64 * BLOCK;
+	ck_assert_int_eq(fs_sync(fs), 0);
+	ck_assert_int_eq(do_unlink(fs, "/old"), 0);
+	ck_assert_int_eq(fs_sync(fs), 0);
+}
+
+/* Nobody syncs the file, but others' commits make its map durable. */
+START_TEST(hole_that_is_filled_shows_nothing_old)
+{
+	static struct world w;
+
+	world_init(&w, NO_LACK, LOG_BYTES);
+	fill_with_old_data(w.fs);
+	world_begin(&w);
+	snprintf(w.name, sizeof(w.name), "hole_that_is_filled_shows_nothing_old");
+	ck_assert_int_eq(do_make(w.fs, "/file", S_IFREG | 0644, NULL), 0);
+	world_step(&w, false);
+	ck_assert_int_eq(do_truncate(w.fs, "/file", 400 * BLOCK), 0);
+	world_step(&w, false);
+	ck_assert_int_eq(do_write(w.fs, "/file", 0, 300 * BLOCK, 'n'), 0);
+	world_step(&w, false);
+	ck_assert_int_eq(log_commit_open(w.fs->log), 0);
+	world_finish(&w);
+	world_report("hole filled");
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = tcase_create("behind");
@@ -192,5 +226,6 @@ int main(void)
 
 	tcase_add_test(tc, large_writes_that_end_late);
 	tcase_add_test(tc, large_writes_on_a_device_nearly_full);
+	tcase_add_test(tc, hole_that_is_filled_shows_nothing_old);
 	return image_run("crash_behind", cases);
 }
