@@ -44,7 +44,7 @@
  * it ends may count for one that comes later.  (Threads that come while 32 others that used the
  * client live are counted together until they end, and not told: they wait.)  If there is
  * nothing to wait for but dirty buffers that the device refuses to take, again and again for some
- * seconds, the call gets -ENOBUFS.
+ * seconds, and pinned ones, the call gets -ENOBUFS.
  * A buffer has room for 1023 pins at a time, and for 2^31 - 1 holds of a thread.
  *
  * A process that forbids itself system calls (seccomp) after bufio_create() must go on allowing
