@@ -80,7 +80,7 @@ void inode_forget(struct fs *fs, uint64_t ino, uint64_t nr_lookups);
 bool inode_wait_freeing(struct fs *fs);
 
 /* What others freed a third may take: so often who needs several steps tries. */
-#define ROOM_TRIES 4u
+#define ROOM_TRIES 16u
 
 /* The same, and txn_make_room(): true if it is worth trying again after -ENOSPC. */
 bool inode_make_room(struct fs *fs);

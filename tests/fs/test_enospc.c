@@ -285,11 +285,6 @@ START_TEST(a_few_free_blocks_are_enough_for_a_name)
 }
 END_TEST
 
-/* Each has room for a file of its own, if what was removed is used again. */
-#define FILE_BYTES  40000u
-#define FILE_BLOCKS (FILE_BYTES / 1024 + 3) /* a node of its map is one */
-#define NR_ROUNDS   1000
-
 static void fill_but(uint64_t nr_blocks)
 {
 	uint64_t filler = image_make(&i, INODE_ROOT, "filler", S_IFREG | 0600);
@@ -299,50 +294,6 @@ static void fill_but(uint64_t nr_blocks)
 		image_write(&i, filler, at, data, sizeof(data));
 	fs_forget(i.fs, filler, 1);
 }
-
-static int write_and_remove(uint64_t dir, uint64_t file)
-{
-	static const uint8_t data[FILE_BYTES];
-	uint64_t ino = 0;
-	ssize_t n;
-	int r = 0;
-
-	for (unsigned k = 0; k < NR_ROUNDS && r == 0; k++) {
-		r = try_make(dir, "name", S_IFREG | 0600, &ino);
-		if (r < 0)
-			break;
-		n = fs_write(i.fs, ino, 0, data, sizeof(data));
-		r = n == sizeof(data) ? fs_unlink(i.fs, dir, "name") : -ENOSPC;
-		fs_forget(i.fs, ino, 1);
-	}
-	return r;
-}
-
-START_TEST(who_has_room_gets_it_whatever_others_do)
-{
-	struct worker workers[NR_THREADS];
-	pthread_t threads[NR_THREADS];
-	char name[8];
-
-	image_init_mounted(&i, SIZE, 1024);
-	for (unsigned n = 0; n < NR_THREADS; n++) {
-		snprintf(name, sizeof(name), "d%u", n);
-		workers[n].take = write_and_remove;
-		workers[n].dir = image_make(&i, INODE_ROOT, name, S_IFDIR | 0700);
-	}
-	fill_but(NR_THREADS * FILE_BLOCKS);
-	for (unsigned n = 0; n < NR_THREADS; n++)
-		ck_assert_int_eq(pthread_create(&threads[n], NULL, work, &workers[n]), 0);
-	for (unsigned n = 0; n < NR_THREADS; n++) {
-		pthread_join(threads[n], NULL);
-		ck_assert_int_eq(workers[n].result, 0);
-		fs_forget(i.fs, workers[n].dir, 1);
-	}
-	image_unmount(&i);
-	image_check(&i);
-	image_finish(&i);
-}
-END_TEST
 
 static pthread_barrier_t promised;
 static _Atomic bool said;
@@ -431,7 +382,6 @@ int main(void)
 	tcase_add_loop_test(tc, everything_taken_comes_back, 0, 2);
 	tcase_add_test(tc, what_needs_no_block_goes_on_when_none_is_left);
 	tcase_add_test(tc, a_few_free_blocks_are_enough_for_a_name);
-	tcase_add_test(tc, who_has_room_gets_it_whatever_others_do);
 	tcase_add_loop_test(tc, what_was_only_promised_is_no_lack, 0, 2);
 	tcase_add_test(tc, a_name_without_room_leaves_nothing_behind);
 	return image_run("enospc", cases);
