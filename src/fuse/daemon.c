@@ -77,10 +77,23 @@ void daemon_ready(int ready_fd)
 	close(ready_fd);
 }
 
+/*
+ * Who ends as the last process that sees its mounts unmounts them, and for fuseblk the kernel asks the daemon then.  If that
+ * is the very daemon, killed, it waits for itself for ever, and sync(2) of everybody with it: what is left to do at the end of
+ * a process is done the newest first, and unmounting is newer than the close of /dev/fuse.  With a file that holds
+ * the namespace unmounting begins with the close of that file, and ends after that of /dev/fuse.
+ */
+static void hold_mounts_with_a_file(void)
+{
+	/* closed by the kernel alone; without /proc it stays as it is */
+	open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+}
+
 void daemon_harden(void)
 {
 	FILE *f;
 
+	hold_mounts_with_a_file();
 	/* memory reclaim must not write back pages through us while we allocate; needs privilege */
 	prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
 	if (geteuid() == 0) {

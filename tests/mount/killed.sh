@@ -36,3 +36,13 @@ for way in O_SYNC O_DSYNC fsync-rdonly msync syncfs; do
 	[ "$(tr -d "$letter" <"$mnt/file" | wc -c) $(wc -c <"$mnt/file")" = "0 20000" ] || die "$way: data is lost"
 	leave "$loop"
 done
+
+# Killed as the last process that sees its mount, the daemon unmounts it while it ends: it must not wait for its own answer.
+t mkfs.bufs -q -f "$loop" || die mkfs
+t unshare -m bufs "$loop" "$mnt" || die "mount in a namespace of its own"
+kill -9 "$(daemon_of "$img")" || die kill
+t flock -s -w 20 "$loop" true || {
+	abort "$(cat "/sys/class/block/${loop#/dev/}/dev")"
+	die "a daemon that is killed waits for itself"
+}
+clean "$loop"

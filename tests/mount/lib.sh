@@ -35,11 +35,15 @@ am_root() {
 mounts() {
 	awk -v top="$top/" 'index($5, top) == 1 {print $3, $5}' /proc/self/mountinfo | tac
 }
+# the mount of this device number is asked nothing any more
+abort() {
+	echo 1 2>/dev/null >"/sys/fs/fuse/connections/$(((${1%:*} << 20) + ${1#*:}))/abort"
+}
 # Nothing here may wait for a filesystem that does not answer.
 unmount_all() {
 	mounts | while read -r device folder; do
 		if am_root; then umount -l "$folder"; else fusermount3 -uz "$folder"; fi
-		[ "$1" = 0 ] || echo 1 2>/dev/null >"/sys/fs/fuse/connections/${device#*:}/abort"
+		[ "$1" = 0 ] || abort "$device"
 	done
 }
 cleanup() {
