@@ -20,6 +20,7 @@ struct copy {
 	struct fs_copy range; /* what is left */
 	uint64_t done, data;  /* bytes; of them, not of holes */
 	void *piece;
+	size_t piece_bytes;
 };
 
 static bool overlaps(const struct fs_copy *c)
@@ -92,8 +93,8 @@ static int copy_data(struct copy *c, uint64_t bytes)
 	const struct fs_copy *range = &c->range;
 	ssize_t n;
 
-	if (bytes > PIECE_BYTES)
-		bytes = PIECE_BYTES;
+	if (bytes > c->piece_bytes)
+		bytes = c->piece_bytes;
 	n = fs_read(c->fs, range->from, range->from_offset, c->piece, bytes);
 	if (n > 0)
 		n = fs_write(c->fs, range->to, range->to_offset, c->piece, (size_t)n);
@@ -130,7 +131,10 @@ ssize_t fs_copy_range(struct fs *fs, const struct fs_copy *range)
 	r = prepare(&c);
 	if (r < 0 || !c.range.size)
 		return r;
-	c.piece = aligned_alloc(4096, PIECE_BYTES);
+	/* no more than it takes: of a small file malloc(3) then has it at hand */
+	c.piece_bytes =
+		c.range.size < PIECE_BYTES ? (c.range.size + 4095) & ~(size_t)4095 : PIECE_BYTES;
+	c.piece = aligned_alloc(4096, c.piece_bytes);
 	if (!c.piece)
 		return -ENOMEM;
 	do {
