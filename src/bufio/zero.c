@@ -5,6 +5,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+static int write_counted(struct bufio_client *c, struct bufio_io *io)
+{
+	uint64_t nr = io->size_bytes >> c->block_shift, since = stats_now_ns();
+	int r = c->engine->ops->transfer(c->engine, io);
+
+	stats_latency(c, BUFIO_LATENCY_WRITE, since);
+	stats_trace(c, BUFIO_TRACE_WRITE, io->offset_bytes >> c->block_shift, nr, r);
+	atomic_fetch_add(&c->stats.writes, 1);
+	if (r) {
+		atomic_fetch_add(&c->stats.write_errors, 1);
+	} else {
+		atomic_fetch_add(&c->stats.written_blocks, nr);
+		atomic_fetch_add(&c->stats.written_bytes, io->size_bytes);
+	}
+	return r;
+}
+
 /* Returns 0 or the first error; zeroes for a device that cannot make them itself. */
 static int write_zeroes(struct bufio_client *c, uint64_t block, uint64_t nr)
 {
@@ -27,8 +44,7 @@ static int write_zeroes(struct bufio_client *c, uint64_t block, uint64_t nr)
 				      .nr_iov = 1,
 				      .size_bytes = iov.iov_len};
 
-		r = c->engine->ops->transfer(c->engine, &io);
-		atomic_fetch_add(&c->stats.writes, 1);
+		r = write_counted(c, &io);
 		block += n;
 		nr -= n;
 	}

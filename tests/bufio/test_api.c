@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The rest of bufio.h, call by call. */
 #include "client_fixture.h"
+#include <bufio_test_engine.h>
 #include <limits.h>
 
 static struct tc t;
@@ -78,6 +79,40 @@ START_TEST(callbacks_are_called)
 	ck_assert_int_eq(bufio_read(t.client, 3, &b), -EBADMSG);
 	verify_result = 0;
 	ck_assert_uint_eq(tc_get(&t, 3), 0);
+}
+END_TEST
+
+/* A recorder cannot make zeroes by itself. */
+START_TEST(zeroes_that_are_written_are_counted_and_traced)
+{
+	struct bufio_engine *mem, *record, *fault;
+	struct bufio_client *c;
+	struct bufio_options o;
+	struct bufio_stats s;
+
+	tc_options(&o);
+	o.callbacks = &callbacks;
+	o.aux_bytes = 4;
+	o.max_io_bytes = 4 * BLOCK;
+	ck_assert_int_eq(bufio_engine_mem_create(64 * BLOCK, 512, &mem), 0);
+	ck_assert_int_eq(bufio_engine_record_create(mem, &record), 0);
+	ck_assert_int_eq(bufio_engine_fault_create(record, &fault), 0);
+	ck_assert_int_eq(bufio_create(fault, &o, &c), 0);
+	ck_assert_int_eq(bufio_issue_zeroout(c, 1, 10), 0);
+	bufio_get_stats(c, &s);
+	ck_assert_uint_eq(s.writes, 3);
+	ck_assert_uint_eq(s.written_blocks, 10);
+	ck_assert_uint_eq(s.written_bytes, 10 * BLOCK);
+	ck_assert_uint_eq(s.latency[BUFIO_LATENCY_WRITE].count, 3);
+	ck_assert_uint_eq(nr_traced[BUFIO_TRACE_WRITE], 3);
+	bufio_engine_fault_set(fault,
+			       &(struct bufio_fault){.ops = BUFIO_FAULT_WRITE, .error = -EIO});
+	ck_assert_int_eq(bufio_issue_zeroout(c, 1, 10), -EIO);
+	bufio_get_stats(c, &s);
+	ck_assert_uint_eq(s.write_errors, 1);
+	ck_assert_uint_eq(s.written_blocks, 10);
+	ck_assert_int_eq(bufio_destroy(c), 0);
+	bufio_engine_destroy(fault);
 }
 END_TEST
 
@@ -411,6 +446,7 @@ int main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, callbacks_are_called);
 	tcase_add_test(tc, client_that_finds_no_key_left_is_refused_and_takes_nothing);
+	tcase_add_test(tc, zeroes_that_are_written_are_counted_and_traced);
 	tcase_add_test(tc, who_waits_for_a_buffer_is_traced);
 	tcase_add_test(tc, partial_dirty_writes_only_its_sectors);
 	tcase_add_test(tc, partial_dirty_of_a_dirty_or_new_buffer_is_whole);
