@@ -51,7 +51,7 @@
  * membarrier(2), or nothing leaves the cache any more, and tgkill(2) of its own threads, or
  * those that come after 32 others share one count, whether those live or not.
  *
- * The names are those of the Linux kernel's dm-bufio where the call exists there.
+ * What the Linux kernel's dm-bufio has, too, bears its name here, or tells it behind "dm-bufio:".
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -77,14 +77,15 @@ enum bufio_trace_kind {
 struct bufio_trace {
 	enum bufio_trace_kind kind;
 	int result;	    /* 0 or -errno */
-	uint64_t block, nr; /* which blocks */
+	uint64_t block, nr; /* which blocks; in part, if only a part was dirty */
 	uint64_t ns;	    /* CLOCK_MONOTONIC, now */
 };
 
 /*
- * Hooks of the client's owner; each may be NULL.  They run with no lock of the library
- * held, in whatever thread does the work, and must not call the library, except for the
- * getters below.
+ * Hooks of the client's owner; each may be NULL.  They run in whatever thread does the work,
+ * with no lock held that a getter takes or that is taken to hold, release or mark a buffer, and
+ * must not call the library, except for the getters below.
+ * What goes past the buffers (extents, writes behind) is shown to none but trace.
  */
 struct bufio_callbacks {
 	/*
@@ -99,7 +100,7 @@ struct bufio_callbacks {
 	 */
 	void (*prepare)(void *context, struct bufio_buffer *b);
 
-	/* A write of this block failed; it stays dirty.  For messages and counters. */
+	/* A write of this block's buffer failed; it stays dirty.  For messages and counters. */
 	void (*write_error)(void *context, uint64_t block, int error);
 
 	/*
@@ -114,16 +115,21 @@ struct bufio_callbacks {
 
 struct bufio_options {
 	unsigned block_bytes; /* power of two, 512 to 1 MiB, >= the engine's sector; 4096 */
-	size_t cache_bytes;   /* trimmed down to this in the background; 8 MiB */
-	size_t limit_bytes;   /* never exceeded; 9 MiB; at least 1 block */
-	size_t aux_bytes;     /* per buffer, for the owner; zeroed when a block enters; 0 */
-	unsigned dirty_background_percent; /* of cache_bytes: background writing starts; 25 */
+	size_t cache_bytes;   /* trimmed down to this in the background, <= limit_bytes; 8 MiB */
+	size_t limit_bytes;   /* never exceeded; at least 1 block, less than 2^30; 9 MiB */
+	size_t aux_bytes; /* per buffer, for the owner; zeroed when a block enters; <= 1 MiB; 0 */
+	/* of cache_bytes: background writing starts; at most 100; 25 */
+	unsigned dirty_background_percent;
 	unsigned dirty_age_ms; /* dirty for so long: written in the background; 5000; 0: never */
-	size_t max_io_bytes;   /* adjoining blocks are merged up to this; 1 MiB */
-	const struct bufio_callbacks *callbacks; /* must outlive the client; NULL */
+	size_t max_io_bytes;   /* adjoining blocks are merged up to this, if it is a block; 1 MiB */
+	const struct bufio_callbacks *callbacks; /* copied; NULL: none */
 	void *callback_context;
 	size_t resize_bytes; /* the most bufio_resize() may set limit_bytes to; 0: limit_bytes */
-	bool stable_writes;  /* never write a buffer while somebody holds it; false */
+	/*
+	 * Never write a buffer while somebody holds it, nor hand one out while it is written; so who
+	 * waits for its write, a flush too, waits for its release.  false
+	 */
+	bool stable_writes;
 };
 
 /* Fill in the defaults named above. */
@@ -131,22 +137,23 @@ void bufio_options_init(struct bufio_options *o);
 
 /*
  * Create a cache over engine, which must outlive it.  options are copied.  Starts the
- * background writer.  dm-bufio: client_create.
+ * background writer.  dm-bufio: client_create, set_sector_offset (the engine's offset_bytes).
  *
- * Returns 0, -EINVAL for options that make no sense, -ENOMEM, or the error of pthread_create()
- * or of pthread_key_create(): -EAGAIN if the process has no key left (a client has one; glibc
- * allows 1024).
+ * Returns 0, -EINVAL for options that are not as above, or NULL, or a NULL engine, -ENOMEM, or the
+ * error of pthread_create() or of pthread_key_create(): -EAGAIN if the process has no key left (a
+ * client has one; glibc allows 1024).
  */
 int bufio_create(struct bufio_engine *engine, const struct bufio_options *options,
 		 struct bufio_client **ret_client);
 
 /*
- * Write everything, flush the device and free the client.  NULL is allowed.  Blocks.
+ * Write everything, flush the device and free the client.  NULL is allowed.  Blocks, also until
+ * reads ahead and transfers that were started have ended.  No other call may be under way or follow.
  * dm-bufio: client_destroy.
  *
  * Returns 0; -EBUSY while buffers are held or pinned; or the error of the write or flush.
- * On an error the client lives on with its data: mend the device and call again, or
- * bufio_abandon() first.
+ * On an error the client lives on with all that is dirty, held or pinned: mend the device and call
+ * again, or bufio_abandon() first.
  */
 int bufio_destroy(struct bufio_client *c);
 
@@ -156,14 +163,15 @@ int bufio_destroy(struct bufio_client *c);
  * On success the caller holds *ret_buffer until bufio_release(), and its contents equal
  * the device's or are newer.  Waits for the device and for a free buffer.
  *
- * Returns 0, -ERANGE past the end, -EDEADLK (see above), verify's or the engine's error; a
- * failed read is not cached.
+ * Returns 0, -ERANGE past the end, -EDEADLK or -ENOBUFS (see the hold rule), verify's or the
+ * engine's error, also that of a write behind of the block; a failed read is not cached.
  */
 int bufio_read(struct bufio_client *c, uint64_t block, struct bufio_buffer **ret_buffer);
 
 /*
  * The same with an I/O priority for the read, if there is one: ioprio_set(2)'s class << 13 | level.
  * 0 is none.  A hint: where the engine or the kernel will not have it, the read goes without.
+ * dm-bufio: read_with_ioprio.
  */
 int bufio_read_ioprio(struct bufio_client *c, uint64_t block, uint16_t ioprio,
 		      struct bufio_buffer **ret_buffer);
@@ -173,20 +181,26 @@ int bufio_read_ioprio(struct bufio_client *c, uint64_t block, uint16_t ioprio,
  * contents are zero, or those of the cached block.  A buffer that is released by its last
  * holder without ever having been marked dirty is dropped: its invention is never cached.
  * A concurrent bufio_read() of the block gets the same buffer, contents as they are.
+ *
+ * Waits for a free buffer, and for a read or a write past the buffers of the block that is under way;
+ * whether that read fails does not matter.
+ * Returns 0, -ERANGE, -EDEADLK, -ENOBUFS or the error of a write behind of the block.
  */
 int bufio_new(struct bufio_client *c, uint64_t block, struct bufio_buffer **ret_buffer);
 
 /*
  * Hold a block if it is cached.  Never waits, never reads.
- * Returns 0, -ENOENT (not cached), -EAGAIN (being read just now) or -ERANGE.
+ * Returns 0, -ENOENT (not cached), -EAGAIN (being read just now or, with stable_writes, written or
+ * about to be) or -ERANGE.
  */
 int bufio_get(struct bufio_client *c, uint64_t block, struct bufio_buffer **ret_buffer);
 
 /*
  * Start reading blocks [block, block + nr) that are not cached, adjoining ones in one transfer.  A
- * hint: does not wait for the device, stops where it finds no free buffer, errors show up at the
- * read that follows.
- * Returns 0 or -ERANGE.
+ * hint: no more of them than cache_bytes has room for, and stops where it finds no free buffer; errors
+ * show up at the read that follows.  Waits only within the engine's submit(): for room in its queue,
+ * or, where it does the transfers right there as the sync engine does, for these.
+ * Returns 0 or -ERANGE.  dm-bufio: prefetch_with_ioprio.
  */
 int bufio_prefetch(struct bufio_client *c, uint64_t block, uint64_t nr);
 int bufio_prefetch_ioprio(struct bufio_client *c, uint64_t block, uint64_t nr, uint16_t ioprio);
@@ -194,66 +208,74 @@ int bufio_prefetch_ioprio(struct bufio_client *c, uint64_t block, uint64_t nr, u
 /* Give a hold back.  data and buffer are no longer the caller's. */
 void bufio_release(struct bufio_buffer *b);
 
-/* The caller, who holds b, changed its contents.  Never blocks. */
+/* The caller, who holds b, changed its contents.  Never blocks.  dm-bufio: mark_buffer_dirty. */
 void bufio_mark_dirty(struct bufio_buffer *b);
 
 /*
  * The caller changed only the bytes [start, end) of b: nothing else need be written.  Ranges add up
  * to the smallest one that has them all; the device's sector and the alignment of memory widen it.
  * Never blocks.  Returns 0 or -EINVAL for a range that is empty or ends behind the block.
+ * dm-bufio: mark_partial_buffer_dirty.
  */
 int bufio_mark_partial_dirty(struct bufio_buffer *b, size_t start, size_t end);
 
 /*
- * Keep b from being written until bufio_unpin(): waits until a write of it that is in
- * flight completes.  The caller holds b; the pin then keeps b in memory by itself, so the
- * hold may be given back.  Pins nest.  For changes that must not reach the disk half done
- * or too early.  Holding pins while calling bufio_write_dirty_buffers() in the same
- * thread returns only after someone else unpins them.
+ * Keep b from being written until bufio_unpin(): waits until a write of it completes that is in
+ * flight, or that a flush is about to begin after it waited for the last pin to go.  The caller holds
+ * b; the pin then keeps b in memory by itself, so the hold may be given back.  Pins nest.  For changes
+ * that must not reach the disk half done or too early.  Who has pinned a dirty buffer and calls
+ * bufio_write_dirty_buffers() or bufio_write_range() of it returns only after someone else unpins it.
  */
 void bufio_pin(struct bufio_buffer *b);
 
-/* Take one pin back; if dirty is set, mark the buffer dirty first. */
+/* Take one pin back; if dirty is set, mark the buffer dirty first.  Never blocks. */
 void bufio_unpin(struct bufio_buffer *b, bool dirty);
 
 /*
  * Make everything that was marked dirty before the call durable: held or not, in flight
  * or not; includes a flush of the device.  Bounded, whatever others dirty meanwhile.
- * Concurrent callers share flushes.  Waits for pinned dirty buffers to be unpinned.
+ * Concurrent callers share flushes.  Waits for pinned dirty buffers to be unpinned, with
+ * stable_writes also for held ones to be released.
  *
- * Returns 0, or the error of the first write that failed or of the flush.  After a failed
- * write the buffer is still dirty; after a failed flush all that was written since the last
- * good flush is dirty again.  If a buffer of the latter kind had been evicted, or the data was
- * written past the buffers (bufio_write_extent(), bufio_issue_zeroout()), it may be lost: then
- * this and every later call returns the error until bufio_abandon().
+ * Returns 0, or the error of the first write that failed, of a write behind for which there is no room
+ * in buffers, or of the flush.  After a failed write the buffer is still dirty; after a failed flush
+ * all that was written since the last good flush is dirty again.  If a buffer of the latter kind had
+ * been evicted, or the data was written past the buffers (bufio_write_extent(), bufio_write_behind(),
+ * bufio_issue_zeroout()), it may be lost: then this and every later call returns the error until
+ * bufio_abandon().
  */
 int bufio_write_dirty_buffers(struct bufio_client *c);
 
-/* Start writing all dirty buffers that are not pinned; does not wait for the writes. */
+/*
+ * Have the background writer write all dirty buffers that are not pinned (with stable_writes: nor
+ * held).  Never blocks.
+ */
 void bufio_write_dirty_buffers_async(struct bufio_client *c);
 
 /*
- * Write the dirty buffers among blocks [block, block + nr) and wait for them; no flush.
+ * Write the dirty buffers among blocks [block, block + nr) and wait for them, for their pins too, and
+ * for writes behind there; no flush.
  * Returns 0, -ERANGE or the first write error.
  */
 int bufio_write_range(struct bufio_client *c, uint64_t block, uint64_t nr);
 
 /*
  * The same, but what is pinned is left out: for an owner of pins (a journal), whose own order of
- * things decides when those are written.  Blocks until writes in flight have ended.
+ * things decides when those are written.  Blocks until writes in flight have ended.  Returns the same.
  */
 int bufio_write_unpinned(struct bufio_client *c, uint64_t block, uint64_t nr);
 
 /*
  * The same, for a bufio_flush_written() that follows: what is a single transfer goes out as one
- * durable write if no flush is owed for something else, so that the device is waited for once, and the flush has
- * nothing to do.
+ * durable write if no flush is owed for something else, so that the device is waited for once, and
+ * the flush has nothing to do.
  */
 int bufio_write_durably(struct bufio_client *c, uint64_t block, uint64_t nr);
 
 /*
- * Flush the device if a write through this client has completed since the last flush began.
- * Returns as bufio_write_dirty_buffers() does.  Blocks.
+ * Flush the device if a write through this client has completed since the last flush began, or
+ * what a failed flush undid has not been written again.  Blocks.
+ * Returns 0 or an error as bufio_issue_flush() does.
  */
 int bufio_flush_written(struct bufio_client *c);
 
@@ -261,7 +283,7 @@ int bufio_flush_written(struct bufio_client *c);
  * Flush the device's own cache: every write that completed before the call is durable.  Says
  * nothing of dirty buffers, but for one thing: while a buffer whose write was undone by an earlier
  * failed flush has not been written again, this returns that flush's error.  Blocks.
- * Returns 0 or -errno.
+ * Returns 0, the error of the flush or, until bufio_abandon(), that of one by which data was lost.
  */
 int bufio_issue_flush(struct bufio_client *c);
 
@@ -275,31 +297,37 @@ int bufio_issue_flush(struct bufio_client *c);
  * b's own block: if others hold it or it is dirty, it stays as it is; else it is dropped, and
  * the device has what it had.  If new_block is b's block, this is mark_dirty and release.
  *
- * On an error (-ERANGE, -ENOMEM; where no buffer is free also -EDEADLK, -ENOBUFS or that of
- * writing b's own block) b is still held and unchanged.
+ * On an error (-ERANGE, -ENOMEM; that of a write behind of new_block; where no buffer is free also
+ * -EDEADLK, -ENOBUFS or that of writing b's own block) b is still held and unchanged.
  */
 int bufio_release_move(struct bufio_buffer *b, uint64_t new_block);
 
-/* Drop a block from the cache if it is clean and idle.  A hint.  dm-bufio: forget. */
+/*
+ * Drop blocks from the cache that are clean and idle.  A hint: blocks past the end are none.  Waits
+ * for nothing.  dm-bufio: forget, forget_buffers.
+ */
 void bufio_forget(struct bufio_client *c, uint64_t block);
 void bufio_forget_range(struct bufio_client *c, uint64_t block, uint64_t nr);
 
 /*
  * Throw away blocks [block, block + nr), dirty or not, for blocks whose contents no longer
- * matter (freed by their owner).  Waits for writes in flight.
- * Returns 0, -EBUSY if one is held or pinned (the others are gone), or -ERANGE.
+ * matter (freed by their owner).  Waits for reads and writes in flight.
+ * Returns 0, -EBUSY if one is held or pinned (the others are gone), -ERANGE, or the error of a write
+ * behind of one of them for which there is no room in buffers (nothing is gone).
  */
 int bufio_discard_buffers(struct bufio_client *c, uint64_t block, uint64_t nr);
 
 /*
- * Write everything and empty the cache.  Returns 0, -EBUSY if buffers are held (the others
- * are gone), or the error of a write or flush (what failed stays).
+ * Write everything, flush the device and empty the cache.  Blocks.  Returns 0, -EBUSY if buffers are
+ * held (the others are gone) or pinned (nothing was done, as with stable_writes if one is held), or
+ * the error of a write or flush (what failed stays).  dm-bufio: client_reset.
  */
 int bufio_drop_buffers(struct bufio_client *c);
 
 /*
  * Throw away all dirty data that is not held or pinned, and forget errors.  For a device
- * that is gone.  Returns how many dirty buffers were lost.
+ * that is gone.  Waits for writes in flight.  Returns how many dirty buffers, and blocks of writes
+ * behind that had failed, were lost.
  */
 uint64_t bufio_abandon(struct bufio_client *c);
 
@@ -315,9 +343,9 @@ struct bufio_extent {
  * the buffers but coherent with them: cached blocks are copied from (read) or to and marked
  * dirty (write), the others are transferred directly.
  *
- * A block whose parts have bases and lengths that are multiples of the engine's memory_align and
- * sector_bytes is transferred without a copy.  iov and the memory are the library's until the
- * end, *x only during the call.
+ * A block whose parts, at most 8, have bases and lengths that are multiples of the engine's
+ * memory_align and sector_bytes is transferred without a copy.  iov and the memory are the library's
+ * until the end, *x only during the call.
  * A write is durable only after bufio_write_dirty_buffers(): it may have gone to buffers.  If the
  * flush fails, what went past them may be lost, see there.
  * Blocks that others change in the cache during the call come out old or new; who reads blocks
@@ -326,8 +354,11 @@ struct bufio_extent {
  * done is called once with 0 or -errno, from any thread, also from within the call.  It must
  * not wait for the device: of this library it may call bufio_release(), bufio_mark_dirty() and
  * the getters.  If done is NULL the call waits and returns the result.  The call itself may wait
- * for writes of cached blocks.  Returns -EINVAL, -ERANGE or -ENOMEM without calling done; after
- * -ENOMEM part of a write may be in buffers.
+ * for reads and writes of cached blocks, for writes behind of the blocks, and within the engine's
+ * submit().
+ * Returns, without calling done, -EINVAL (no blocks, or iov is not as long as they are), -ERANGE,
+ * -ENOMEM (part of a write may be in buffers) or the error of a write behind for which there is
+ * no room in buffers.
  */
 int bufio_read_extent(struct bufio_client *c, const struct bufio_extent *x,
 		      void (*done)(void *context, int result), void *context);
@@ -335,20 +366,22 @@ int bufio_write_extent(struct bufio_client *c, const struct bufio_extent *x,
 		       void (*done)(void *context, int result), void *context);
 
 /*
- * Write the adjoining blocks from block on, a piece of the caller's memory that is whole blocks, past the buffers, and return before the device has them.  From the
- * return on they are the blocks' contents for everybody, as if they were dirty buffers: who reads or writes them
- * waits until they are on the device, and the calls that write dirty buffers wait for them.  If the
- * write fails nothing is lost: the data becomes dirty buffers.  Until there is room for these, a flush, and whatever
- * wants one of the blocks, returns the error; bufio_abandon() throws the data away.
+ * Write the adjoining blocks from block on, a piece of the caller's memory that is whole blocks, past
+ * the buffers, and return before the device has them.  From the return on they are the blocks'
+ * contents for everybody, as if they were dirty buffers: who reads or writes them waits until they are
+ * on the device, and the calls that write dirty buffers wait for them.  If the write fails nothing is
+ * lost: the data becomes dirty buffers.  Until there is room for these, a flush, and whatever wants one
+ * of the blocks, returns the error; bufio_abandon() throws the data away.
  * If a flush of the device fails, the data may be lost, see bufio_write_dirty_buffers().
  *
- * The memory, aligned to the engine's memory_align, must not change until done is called, once, from any thread, also from
- * within the call; it must not wait, and of this library it may call bufio_release(), bufio_mark_dirty() and the getters.
- * What is cached is written into its buffer; the call waits for writes of it, and for a write behind of one of the
- * blocks that is under way.
+ * The memory, aligned to the engine's memory_align, must not change until done (not NULL) is called,
+ * once, from any thread, also from within the call; it must not wait, and of this library it may call
+ * bufio_release(), bufio_mark_dirty() and the getters.  *data is the library's only during the call.
+ * What is cached is written into its buffer; the call waits for reads and writes of it, for a write
+ * behind of one of the blocks that is under way, and within the engine's submit().
  *
- * Returns 0; without calling done -EINVAL, -ERANGE, -ENOMEM (part of the data may be in buffers) or the error of such
- * a write behind.  dm-bufio has none.
+ * Returns 0; without calling done -EINVAL (no whole blocks, or not aligned), -ERANGE, -ENOMEM (part of
+ * the data may be in buffers) or the error of such a write behind.
  */
 int bufio_write_behind(struct bufio_client *c, uint64_t block, const struct iovec *data,
 		       void (*done)(void *context), void *context);
@@ -356,15 +389,16 @@ int bufio_write_behind(struct bufio_client *c, uint64_t block, const struct iove
 /*
  * Tell the device that blocks are unused: their contents become undefined.  Cached buffers are
  * thrown away first, see bufio_discard_buffers().  Blocks.
- * Returns 0, -EBUSY (one is held or pinned; the device was not told), -ERANGE, -EOPNOTSUPP or
- * the device's error.
+ * Returns 0, an error of bufio_discard_buffers() (the device was not told), -EOPNOTSUPP or the
+ * device's error.
  */
 int bufio_issue_discard(struct bufio_client *c, uint64_t block, uint64_t nr);
 
 /*
  * Make blocks zero, on the device without writing them where it can; cached ones become zero
  * and dirty.  Durable after bufio_write_dirty_buffers().  Blocks.
- * Returns 0, -ERANGE, -ENOMEM or the device's error.
+ * Returns 0, -ERANGE, -ENOMEM or the device's error (some may be zero then), also that of a write
+ * behind (none is).
  */
 int bufio_issue_zeroout(struct bufio_client *c, uint64_t block, uint64_t nr);
 
@@ -374,8 +408,8 @@ int bufio_issue_zeroout(struct bufio_client *c, uint64_t block, uint64_t nr);
  * while it changes, so the device never gets one half changed.  Waits for the device, also for a
  * write of the block that is in flight; holds one buffer at a time.
  *
- * Returns 0, -ERANGE (nothing done), or bufio_read()'s errors; then what lies before the block
- * that failed is done.
+ * Returns 0, -ERANGE (nothing done), -EINVAL (bufio_write_bytes() of NULL), or bufio_read()'s errors;
+ * then what lies before the block that failed is done.
  */
 int bufio_read_bytes(struct bufio_client *c, uint64_t offset_bytes, void *data, size_t size);
 int bufio_write_bytes(struct bufio_client *c, uint64_t offset_bytes, const void *data, size_t size);
@@ -387,22 +421,29 @@ int bufio_zero_bytes(struct bufio_client *c, uint64_t offset_bytes, size_t size)
  *
  * Returns 0; -EINVAL for a limit below one block or above options.resize_bytes (or the
  * limit_bytes of creation, if that is more), a cache larger than it, or one smaller than the
- * minimum; -EBUSY or a write's error if buffers that are held, pinned or cannot be written are over
- * the limit: both limits stand then, and these are given back when they are free.
+ * minimum; -EBUSY or a write's error if buffers that are held, pinned, under way or cannot be written
+ * are over the limit: both limits stand then, and these are given back when they are free.
+ * bufio_get_limits() tells them in whole blocks.
  */
 int bufio_resize(struct bufio_client *c, size_t cache_bytes, size_t limit_bytes);
 void bufio_get_limits(const struct bufio_client *c, size_t *ret_cache_bytes,
 		      size_t *ret_limit_bytes);
 
 /*
- * Get the memory of nr buffers from the system now and keep it, 0 by default.
+ * Get the memory of nr buffers, of which those in use are some, from the system now and keep it, 0 by
+ * default.
  * Returns 0 or -EINVAL if cache_bytes has not so many.  dm-bufio: set_minimum_buffers.
  */
 int bufio_set_minimum_buffers(struct bufio_client *c, uint64_t nr);
 
-/* Getters; b is held. */
-void *bufio_data(const struct bufio_buffer *b); /* block_bytes, aligned to 4096 or the block */
-void *bufio_aux(const struct bufio_buffer *b);	/* aux_bytes, aligned to 8 */
+/*
+ * Getters; b is held or pinned, or given to a hook.  Never block.
+ * dm-bufio: get_block_data, get_aux_data, get_block_number, get_client, get_block_size,
+ * get_device_size.
+ */
+/* block_bytes, aligned to 4096, or to the block if that is less */
+void *bufio_data(const struct bufio_buffer *b);
+void *bufio_aux(const struct bufio_buffer *b); /* aux_bytes, aligned to 8 */
 uint64_t bufio_block(const struct bufio_buffer *b);
 struct bufio_client *bufio_client_of(const struct bufio_buffer *b);
 unsigned bufio_block_bytes(const struct bufio_client *c);
@@ -422,19 +463,22 @@ enum bufio_latency {
 
 struct bufio_histogram {
 	uint64_t count, total_ns;
-	uint64_t buckets[BUFIO_HISTOGRAM_BUCKETS]; /* i: 2^i <= ns < 2^(i + 1) */
+	/* i: 2^i <= ns < 2^(i + 1); the first has 0, too, and the last all that is more */
+	uint64_t buckets[BUFIO_HISTOGRAM_BUCKETS];
 };
 
 struct bufio_stats {
-	uint64_t hits, misses;	     /* of read and get */
+	uint64_t hits, misses;	     /* of read and get; of read */
 	uint64_t reads, read_blocks; /* transfers and blocks; read ahead and extents, too */
+	/* transfers, and what of them reached the device; past the buffers, too */
 	uint64_t writes, written_blocks, written_bytes;
+	/* blocks, those that verify refused, too; past the buffers, transfers */
 	uint64_t read_errors, write_errors;
 	uint64_t flushes, flush_errors;
-	uint64_t evictions;
-	uint64_t waits;			   /* for a free buffer */
-	uint64_t nr_buffers, peak_buffers; /* in memory now, at most */
-	uint64_t nr_dirty, nr_held, nr_pinned;
+	uint64_t evictions; /* for room; not what was forgotten, discarded or dropped */
+	uint64_t waits;	    /* for a free buffer */
+	uint64_t nr_buffers, peak_buffers;     /* in memory now, at most */
+	uint64_t nr_dirty, nr_held, nr_pinned; /* buffers now */
 	struct bufio_histogram latency[BUFIO_NR_LATENCIES];
 };
 
@@ -442,8 +486,9 @@ struct bufio_stats {
 void bufio_get_stats(const struct bufio_client *c, struct bufio_stats *ret);
 
 /*
- * The same as one JSON object: the counters by their names, and read_latency ... wait_latency
- * with count, total_ns and below_ns, a list of [ns, how many took less, and at least half].
+ * The same as one JSON object: the counters by their names, block_bytes, and read_latency ...
+ * wait_latency with count, total_ns and below_ns, a list of [ns, how many took less, and at least
+ * half], without those of none; the first and the last as in struct bufio_histogram.
  * Writes at most size bytes with the final 0.  Returns how long the text is, like snprintf().
  */
 size_t bufio_stats_json(const struct bufio_client *c, char *text, size_t size);
@@ -455,12 +500,13 @@ struct bufio_held {
 	uint64_t block;
 	unsigned nr_holds, nr_pins;
 	const void *caller;	 /* where read, new or get was called by who held it last */
-	const char *caller_name; /* symbol or file + offset */
+	const char *caller_name; /* symbol or file + offset, or the address; during report() only */
 };
 
 /*
  * Call report (may be NULL) for each buffer that is held or pinned: who leaked what makes
- * bufio_destroy() return -EBUSY.  report must not call the library.  Returns how many there are.
+ * bufio_destroy() return -EBUSY.  report must not call the library, except for the getters.  Returns
+ * how many there are.
  */
 uint64_t bufio_report_held(struct bufio_client *c,
 			   void (*report)(void *context, const struct bufio_held *held),

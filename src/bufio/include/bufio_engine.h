@@ -66,7 +66,10 @@ struct bufio_engine;
 /* Something that a thread also looks at while it waits for a transfer. */
 struct bufio_watch {
 	int fd;
-	/* Called once, as soon as fd can be read from or has an error, or nobody can look.  Must not wait. */
+	/*
+	 * Called at most once, by the thread that waits: as soon as fd can be read from or has an error,
+	 * or nobody can look.  Not if the transfer ended, or was refused, before.  Must not wait.
+	 */
 	void (*readable)(struct bufio_watch *w);
 };
 
@@ -92,10 +95,13 @@ struct bufio_engine_ops {
 	 */
 	int (*flush)(struct bufio_engine *e);
 
-	/* Contents become undefined; a hint.  Returns 0, -EOPNOTSUPP or -errno.  Blocks. */
+	/*
+	 * Contents become undefined; a hint.  Returns 0, -EOPNOTSUPP or -errno: as done() of a write.
+	 * Blocks.
+	 */
 	int (*discard)(struct bufio_engine *e, uint64_t offset_bytes, uint64_t size_bytes);
 
-	/* Contents become zero.  Returns 0, -EOPNOTSUPP (write zeroes then) or -errno.  Blocks. */
+	/* Contents become zero.  The same; -EOPNOTSUPP: write zeroes then. */
 	int (*zero)(struct bufio_engine *e, uint64_t offset_bytes, uint64_t size_bytes);
 
 	/*
@@ -121,17 +127,17 @@ void bufio_engine_destroy(struct bufio_engine *e);
 
 struct bufio_engine_options {
 	bool read_only;
-	bool buffered;	       /* through the page cache instead of O_DIRECT; synchronous */
+	bool buffered; /* through the page cache instead of O_DIRECT; synchronous; not for a descriptor */
 	bool synchronous;      /* pread and pwrite instead of libaio */
 	uint64_t offset_bytes; /* where the device begins in the file */
 	uint64_t size_bytes;   /* 0: all that follows, less a tail of less than a sector */
-	unsigned queue_depth;  /* of libaio, at most 4096; 0: 128 */
+	unsigned queue_depth;  /* of libaio, more than 4096 is 4096; 0: 128 */
 };
 
 /*
  * Open a file or block device.  Prefers libaio with O_DIRECT; where the file system
- * has no O_DIRECT it takes the page cache with pread and pwrite, where io_setup() is
- * refused pread and pwrite alone.  options may be NULL.
+ * has no O_DIRECT it takes the page cache with pread and pwrite, where libaio cannot be had
+ * (io_setup() is refused, ...) pread and pwrite alone.  options may be NULL.
  *
  * Create engines after fork(): the contexts of libaio belong to one process.  In a child every
  * call on an inherited engine gives -EPERM, except for destroy, which frees the memory and
@@ -139,30 +145,30 @@ struct bufio_engine_options {
  *
  * Returns 0 and the engine, or open(2)'s error, -EINVAL for an offset or size that is
  * not a multiple of the sector or lies past the end, -ENOTBLK if it is neither a regular
- * file nor a block device.
+ * file nor a block device, -ENOMEM.
  */
 int bufio_engine_open(const char *path, const struct bufio_engine_options *options,
 		      struct bufio_engine **ret_engine);
 
 /*
  * The same over an open file descriptor, which stays the caller's and must outlive the
- * engine.  Its flags decide about O_DIRECT and writing.  -EBADF if it cannot be read from,
- * -EINVAL with O_APPEND.
+ * engine.  Its flags decide about O_DIRECT and, unless options say read_only, writing.  -EBADF if it
+ * cannot be read from, -EINVAL with O_APPEND.
  */
 int bufio_engine_open_fd(int fd, const struct bufio_engine_options *options,
 			 struct bufio_engine **ret_engine);
 
 /*
  * A device in RAM, sparse, zeroed.  As strict as a disk: memory must be aligned to 512, and
- * what was discarded reads as 0xdd.  Returns 0, -EINVAL (sector_bytes no power of two >= 512, or
- * size not a multiple of it) or -ENOMEM.
+ * what was written and then discarded reads as 0xdd.  A write may fail with -ENOMEM.
+ * Returns 0, -EINVAL (sector_bytes no power of two >= 512, or size not a multiple of it) or -ENOMEM.
  */
 int bufio_engine_mem_create(uint64_t size_bytes, unsigned sector_bytes,
 			    struct bufio_engine **ret_engine);
 
 /*
  * The contents of a mem engine, for tests that look at or break bytes.  A plain copy;
- * the caller sees to it that nothing is in flight there.  Returns 0 or -ERANGE.
+ * the caller sees to it that nothing is in flight there.  Returns 0, -ERANGE or, from poke, -ENOMEM.
  */
 int bufio_engine_mem_peek(struct bufio_engine *e, uint64_t offset_bytes, void *data, size_t size);
 int bufio_engine_mem_poke(struct bufio_engine *e, uint64_t offset_bytes, const void *data,
@@ -171,6 +177,7 @@ int bufio_engine_mem_poke(struct bufio_engine *e, uint64_t offset_bytes, const v
 /*
  * Complete transfers of a mem engine late and in an order drawn from seed, from a thread
  * of its own, instead of within submit().  Call before the first transfer.
+ * Returns 0, -EBUSY if it does so already, or the error of pthread_create().
  */
 int bufio_engine_mem_reorder(struct bufio_engine *e, uint64_t seed);
 

@@ -27,12 +27,13 @@ struct bufio_fault {
 	unsigned first;	      /* the first matching call that fails, from 1; 0 is 1 */
 	unsigned count;	      /* how many fail from there on; 0: all */
 	int error;	      /* negative errno; 0: only delay */
-	unsigned delay_us;    /* every matching call waits before it is passed on or fails */
+	unsigned delay_us;    /* every matching call waits before it goes on or fails */
 };
 
 /*
  * Wrap inner, which the new engine destroys with itself.  Without rules it passes all
  * calls on.  A failed write writes nothing, or its first half if torn writes are on.
+ * Returns 0 or -ENOMEM; then inner is still the caller's.
  */
 int bufio_engine_fault_create(struct bufio_engine *inner, struct bufio_engine **ret_engine);
 
@@ -52,7 +53,7 @@ enum bufio_record_kind {
 	BUFIO_RECORD_FLUSH_BEGIN,
 	BUFIO_RECORD_FLUSH_END, /* success: all writes complete before its begin are durable */
 	BUFIO_RECORD_MARK,	/* bufio_engine_record_mark() */
-	BUFIO_RECORD_DISCARD,	/* contents undefined from here on; data is NULL */
+	BUFIO_RECORD_DISCARD,	/* undefined from here on, also if it fails; data is NULL */
 };
 
 struct bufio_record_entry {
@@ -68,24 +69,29 @@ struct bufio_record_entry {
  * Wrap inner (destroyed with it) and log from the first call on.  An event is logged before
  * the submitter can know of it.  A write or flush that failed has no COMPLETE or FLUSH_END; a
  * write the device would refuse (-EINVAL, -ERANGE, -EROFS) has no entry.  zero() gives
- * -EOPNOTSUPP, so that zeroes are logged as writes.
+ * -EOPNOTSUPP, so that zeroes are logged as writes.  What there is no memory to log is not passed on
+ * and fails with -ENOMEM.
+ * Returns 0 or -ENOMEM; then inner is still the caller's.
  */
 int bufio_engine_record_create(struct bufio_engine *inner, struct bufio_engine **ret_engine);
 
-/* Put a mark into the log: "fsync of x returned", "operation k returned". */
+/* Put a mark into the log: "fsync of x returned", "operation k returned".  Returns 0 or -ENOMEM. */
 int bufio_engine_record_mark(struct bufio_engine *e, uint64_t value);
 
-/* The log so far.  Entries stay valid until clear or destroy; stop I/O before reading. */
+/*
+ * The log so far; get gives NULL for an index past its end.  Entries stay valid until clear or destroy;
+ * stop I/O before reading.  Numbers go on after clear.
+ */
 size_t bufio_engine_record_count(struct bufio_engine *e);
 const struct bufio_record_entry *bufio_engine_record_get(struct bufio_engine *e, size_t index);
 void bufio_engine_record_clear(struct bufio_engine *e);
 
 struct bufio_record_counts {
-	uint64_t reads, writes, flushes, durable_writes;
+	uint64_t reads, writes, flushes, durable_writes; /* writes: durable ones, too */
 	uint64_t read_bytes, write_bytes;
 };
 
-/* Exact counts since creation or the last clear. */
+/* Exact counts of what was asked for since creation or the last clear, also what failed. */
 void bufio_engine_record_counts(struct bufio_engine *e, struct bufio_record_counts *ret);
 
 #ifdef __cplusplus
