@@ -50,8 +50,9 @@
  *	E  leave_lock
  *	T  its thread; of shared: A
  * Order: leave_lock, then shard, then pool_lock | written_lock | fence_lock | background_lock.
- * free_lock, flush_lock, holders_lock, move_lock and the wait shards are leaves.  None is held
- * across an engine's function, a callback or a wait for something else.
+ * free_lock, flush_lock, holders_lock, move_lock and the wait shards are leaves.  None of these is
+ * held across an engine's function, a callback or a wait for something else; spare_lock and
+ * behind_lock, which come before them all, are.
  */
 struct bufio_buffer {
 	_Atomic uint64_t state;	     /* A */
