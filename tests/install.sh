@@ -3,7 +3,10 @@
 # What is installed is complete: programs, helpers, a man page for each, and a library to build against.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
-dest=$(mktemp -d)
+# shellcheck source=tests/folder.sh
+. "$here/folder.sh"
+own_folder
+dest=$folder
 trap 'rm -rf "$dest"' EXIT
 trap 'exit 1' INT TERM HUP
 fail() {

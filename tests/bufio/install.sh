@@ -5,7 +5,10 @@
 set -eu
 source=$1 build=$2
 command -v pkg-config >/dev/null || exit 77
-top=$(mktemp -d)
+# shellcheck source=tests/folder.sh
+. "$(dirname "$0")/../folder.sh"
+own_folder
+top=$folder
 trap 'rm -rf "$top"' EXIT
 trap 'exit 1' INT TERM HUP
 DESTDIR=$top/root meson install -C "$build" --no-rebuild --quiet

@@ -6,10 +6,13 @@ set -eu
 : "${BIN:?}"
 [ -e /dev/fuse ] || exit 77
 user=65534
-box=$(mktemp -d)
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=tests/folder.sh
+. "$here/../folder.sh"
+own_folder
+box=$folder
 trap 'rm -rf "$box"' EXIT
 trap 'exit 1' INT TERM HUP
-here=$(cd "$(dirname "$0")" && pwd)
 sources=$(cd "$here/../.." && pwd)
 mkdir "$box/tmp" "$box/src"
 chmod 755 "$box"

@@ -11,7 +11,7 @@ mkdir "$top/bin" "$top/tmp"
 ends_with() {
 	printf '#!/bin/sh\n%s\n' "$2" >"$top/bin/sqlite3"
 	chmod +x "$top/bin/sqlite3"
-	(PATH=$top/bin:$PATH TMPDIR=$top/tmp MEMORY=$top/tmp t sh "$here/recorded.sh" sqlite) >"$top/out" 2>&1
+	(PATH=$top/bin:$PATH TMPDIR=$top/tmp t sh "$here/recorded.sh" sqlite) >"$top/out" 2>&1
 	r=$?
 	[ $r = "$1" ] || die "exit code $r, not $1, of a program that does '$2': $(cat "$top/out")"
 	[ -z "$(ls -A "$top/tmp")" ] || die "left behind: $(ls -A "$top/tmp")"
@@ -39,22 +39,25 @@ leave "$loop"
 clean "$loop"
 
 # killed as by a test runner that waits no longer: all at once, without a word
-# (The daemon is not that of a block device: were this test killed too, nobody would be left to wait for it.)
-cat >"$top/killed.sh" <<-EOF
-	. "$here/lib.sh"
-	truncate -s 64M "\$img"
-	need_loop
-	t mkfs.bufs -q "\$top/file" 64M && t bufs "\$top/file" "\$mnt" && cd "\$mnt" && echo "\$img" >&5 && sleep 300
-EOF
+own="export TMPDIR='$top/tmp'; . '$here/lib.sh'"
 mkfifo "$top/said"
-TMPDIR=$top setsid sh "$here/alone.sh" sh "$top/killed.sh" 5>"$top/said" &
+# shellcheck disable=SC2016
+setsid sh "$here/alone.sh" sh -c "$own"'
+	truncate -s 64M "$img"
+	need_loop
+	t mkfs.bufs -q "$loop" && t bufs "$loop" "$mnt" && cd "$mnt" && echo "$loop" >&5 && sleep 300' "$0" 5>"$top/said" &
 killed=$!
 {
-	read -r image || die "the test to be killed did not mount"
-	[ -n "$(losetup -j "$image")" ] || die "no loop device on $image"
+	read -r loop || die "the test to be killed did not mount"
+	sh -c "$own" "$0" || die "another test beside it"
+	image=$(losetup -n -O BACK-FILE "$loop")
+	[ -f "$image" ] || die "a test has removed the folder of another one"
 	kill -9 -"$killed"
 	wait $killed
-	t cat # until all its processes have ended
+	t cat || { # until all its processes have ended
+		abort "$(cat "/sys/class/block/${loop#/dev/}/dev")"
+		die "a test that was killed does not end"
+	}
 } <"$top/said"
 i=0
 while [ -n "$(losetup -j "$image")" ]; do
@@ -62,3 +65,6 @@ while [ -n "$(losetup -j "$image")" ]; do
 	[ $i -lt 1000 ] || die "a test that was killed leaves $(losetup -j "$image")"
 	sleep 0.01
 done
+[ -f "$image" ] || die "it had no time to remove its folder"
+sh -c "$own" "$0" || die "the next test"
+[ -z "$(ls -A "$top/tmp")" ] || die "the next test leaves the folder of one that was killed: $(ls -A "$top/tmp")"

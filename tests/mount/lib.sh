@@ -9,12 +9,14 @@ BIN=${BIN:?}
 here=$(cd "$(dirname "$0")" && pwd)
 [ "$(id -u)" != 0 ] || [ -n "${ALONE-}" ] || ALONE=1 exec sh "$here/alone.sh" sh "$0" "$@"
 PATH=$BIN/src/fuse:$BIN/tools:$BIN/tests/mount:$PATH:/sbin:/usr/sbin
-top=$(mktemp -d)
+# shellcheck source=tests/folder.sh
+. "$here/../folder.sh"
+own_folder
+top=$folder
 img=$top/image
 mnt=$top/mnt
 mkdir "$mnt"
 chmod 755 "$top"
-elsewhere= # a folder that goes away too
 
 skip() {
 	echo "skipped: $*"
@@ -51,7 +53,7 @@ cleanup() {
 	trap - EXIT
 	cd /
 	unmount_all "$([ $code = 0 ] || [ $code = 77 ]; echo $?)"
-	rm -rf "$top" ${elsewhere:+"$elsewhere"}
+	rm -rf "$top"
 	exit $code
 }
 trap cleanup EXIT

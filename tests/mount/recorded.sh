@@ -17,10 +17,9 @@ times=${CRASH_LONG:+8}
 times=${times:-1}
 mkdir "$top/files"
 # where the files of each image go: in memory, if that can be had
-memory=${MEMORY:-/dev/shm}
-[ -w "$memory" ] || memory=$top
-states=$(mktemp -d "$memory/bufs.XXXXXX")
-elsewhere=$states
+states=$top/states
+mkdir "$states"
+! am_root || mount -t tmpfs tmpfs "$states" || die tmpfs
 
 # what is called after a commit, with the number that must be found from now on
 cat >"$top/mark" <<EOF

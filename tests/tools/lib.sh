@@ -4,7 +4,10 @@
 set -u
 export LC_ALL=C
 PATH=${BIN:?}/tools:$PATH:/sbin:/usr/sbin
-top=$(mktemp -d)
+# shellcheck source=tests/folder.sh
+. "$(dirname "$0")/../folder.sh"
+own_folder
+top=$folder
 # shellcheck disable=SC2034
 img=$top/image
 trap 'rm -rf "$top"' EXIT
