@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The layers, by the includes: what each folder and each file of the core may include.
+# The layers, by the includes: what each folder and each file of the core may include.  And the size of files.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 failed=0
@@ -63,5 +63,10 @@ low="meta super $log held group txn balloc bitmap group crc btree ialloc"
 hits=$(grep -nE '^(static )?(volatile )?(_Atomic )?(unsigned|int|bool|size_t|uint[0-9]+_t|char|struct [a-z_]+|pthread_[a-z]+_t)( |	)\**[a-z_]+(\[[^]]*\])?( = .*)?;' \
 	src/bufio/*.c src/fs/*.c | grep -v const || true)
 [ -z "$hits" ] || fail "mutable variables at file level:
+$hits"
+
+# files that can be read at once
+hits=$(find src tools tests -name '*.[ch]' -exec awk 'FNR == 600 {print FILENAME}' {} +)
+[ -z "$hits" ] || fail "600 lines or more:
 $hits"
 exit $failed
