@@ -40,7 +40,13 @@ static const struct topic *find_topic(const char *name)
 	return NULL;
 }
 
-/* Are all words something to show? */
+static bool complain(const char *word, const char *why)
+{
+	fprintf(stderr, PROGRAM ": %s: %s\n", word, why);
+	return false;
+}
+
+/* Are all words something to show?  If not, it has said which. */
 static bool words_are_good(int nr, char **words)
 {
 	for (int i = 0; i < nr; i++) {
@@ -48,11 +54,13 @@ static bool words_are_good(int nr, char **words)
 		uint64_t number;
 
 		if (!t)
-			return false;
+			return complain(words[i], "is nothing to show");
 		if (t->plain)
 			continue;
-		if (++i >= nr || (t->number && !number_parse(words[i], &number)))
-			return false;
+		if (++i >= nr)
+			return complain(t->name, t->text ? "of which path?" : "of which number?");
+		if (t->number && !number_parse(words[i], &number))
+			return complain(words[i], "is no number");
 	}
 	return true;
 }

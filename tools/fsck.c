@@ -85,8 +85,10 @@ static int usage(void)
 
 static bool set_mode(struct fsck *f, enum check_mode mode)
 {
-	if (f->mode_given && f->options.mode != mode)
+	if (f->mode_given && f->options.mode != mode) {
+		fprintf(stderr, PROGRAM ": -n, -p and -y exclude each other\n");
 		return false;
+	}
 	f->options.mode = mode;
 	f->mode_given = true;
 	return true;
@@ -99,8 +101,8 @@ static bool set_super(struct fsck *f, const char *which)
 	else if (!strcmp(which, "first"))
 		f->options.super = CHECK_SUPER_FIRST;
 	else
-		return false;
-	return true;
+		fprintf(stderr, PROGRAM ": -b %s: is neither copy nor first\n", which);
+	return f->options.super != CHECK_SUPER_BEST;
 }
 
 /* False: usage. */
@@ -187,7 +189,7 @@ static const char *reason(int r)
 	case -EPROTONOSUPPORT:
 		return "has features this version does not know, or a log to be replayed";
 	case -EFBIG:
-		return "the device is smaller than the filesystem";
+		return "the device is smaller than the filesystem, or ulimit -f is";
 	case -EBUSY:
 		return "is in use (mounted?)";
 	case -ENOTBLK:
@@ -342,6 +344,8 @@ int main(int argc, char **argv)
 		return r;
 	signal(SIGINT, cancel);
 	signal(SIGTERM, cancel);
+	/* what is beyond ulimit -f fails, and is told */
+	signal(SIGXFSZ, SIG_IGN);
 	f.options.context = &f;
 	f.options.problem = print_problem;
 	if (f.progress)

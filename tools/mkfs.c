@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -190,7 +191,8 @@ static int create_file(struct mkfs *m)
 		return fail(m->path, "does not exist, and no size is given to make it");
 	fd = open(m->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 	if (fd < 0)
-		return fail(m->path, strerror(errno));
+		return fail(m->path,
+			    errno == EEXIST ? "is a link to what does not exist" : strerror(errno));
 	close(fd);
 	m->created = true;
 	return 0;
@@ -387,6 +389,8 @@ int main(int argc, char **argv)
 	struct mkfs m = {.options = {.root_uid = geteuid(), .root_gid = getegid()}};
 	int r;
 
+	/* what is beyond ulimit -f fails, and is told */
+	signal(SIGXFSZ, SIG_IGN);
 	uuid_generate(m.options.uuid);
 	if (getrandom(&m.options.hash_seed, sizeof(m.options.hash_seed), 0) < 0)
 		return fail("getrandom", strerror(errno));

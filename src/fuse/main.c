@@ -55,11 +55,13 @@ static const char *reason(int r)
 	case -EBUSY:
 		return "is in use";
 	case -EFBIG:
-		return "is smaller than the filesystem in it";
+		return "is smaller than the filesystem in it, or ulimit -f is";
 	case -EROFS:
 		return "can only be mounted read-only (-o ro)";
 	case -ENOTBLK:
 		return "is neither a file nor a block device";
+	case -EINVAL:
+		return "has no such part: see offset= and sizelimit=";
 	default:
 		return strerror(-r);
 	}
@@ -172,6 +174,8 @@ static int serve(struct mount *m)
 		return EXIT_USER;
 	}
 	if (fuse_session_mount(se, m->dir) != 0) {
+		/* libfuse or fusermount3 has said why, but not always of what */
+		fprintf(stderr, "bufs: %s: cannot be mounted on %s\n", m->source, m->dir);
 		fs_unmount(m->front.fs);
 		fuse_session_destroy(se);
 		return EXIT_MOUNT;
@@ -233,12 +237,18 @@ static int examine(struct mount *m)
 
 static int refuse_mounted(const struct mount *m)
 {
-	char dir[PATH_MAX];
+	char other[PATH_MAX];
 
-	if (is_part(m) || !mounted_at(m->source, dir, sizeof(dir)))
-		return -1;
-	fprintf(stderr, "bufs: %s is already mounted on %s\n", m->source, dir);
-	return EXIT_MOUNT;
+	if (!is_part(m) && mounted_at(m->source, other, sizeof(other))) {
+		fprintf(stderr, "bufs: %s is already mounted on %s\n", m->source, other);
+		return EXIT_MOUNT;
+	}
+	/* root may mount over a mount; fusermount3 may not even look there, and says so only */
+	if (geteuid() != 0 && mounted_source(m->dir, other, sizeof(other))) {
+		fprintf(stderr, "bufs: %s: %s is mounted there\n", m->dir, other);
+		return EXIT_MOUNT;
+	}
+	return -1;
 }
 
 static void block_signals(void)
@@ -251,6 +261,8 @@ static void block_signals(void)
 	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	/* a limit of the caller's shell (ulimit -f) is an error of the device, no reason to die */
+	signal(SIGXFSZ, SIG_IGN);
 }
 
 /*
@@ -317,7 +329,7 @@ static int unmount(int argc, char **argv)
 {
 	char source[PATH_MAX], dir[PATH_MAX];
 	int flags = 0, option, r;
-	bool known, good = true;
+	bool good = true;
 
 	while ((option = getopt(argc, argv, "nlfvrt:N:")) >= 0) {
 		flags |= option == 'l' ? MNT_DETACH : option == 'f' ? MNT_FORCE : 0;
@@ -329,11 +341,14 @@ static int unmount(int argc, char **argv)
 	}
 	if (!realpath(argv[optind], dir))
 		return complain(argv[optind], -errno);
-	known = mounted_source(dir, source, sizeof(source));
+	if (!mounted_source(dir, source, sizeof(source))) {
+		fprintf(stderr, "bufs: %s: no bufs filesystem is mounted there\n", argv[optind]);
+		return EXIT_MOUNT;
+	}
 	r = session_unmount(dir, flags);
-	if (r < 0)
-		return complain(dir, r);
-	return known && !(flags & MNT_DETACH) ? wait_for_daemon(source) : 0;
+	if (r != 0)
+		return r < 0 ? complain(dir, r) : EXIT_MOUNT;
+	return flags & MNT_DETACH ? 0 : wait_for_daemon(source);
 }
 
 int main(int argc, char **argv)

@@ -18,6 +18,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -208,14 +209,16 @@ static void *worker(void *context)
 	return NULL;
 }
 
+/* Positive: it could not, and has said why. */
 static int run_fusermount(const char *mountpoint, bool lazy)
 {
 	int status;
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		execlp("fusermount3", "fusermount3", "-u", lazy ? "-qz" : "-q", "--", mountpoint,
+		execlp("fusermount3", "fusermount3", lazy ? "-uz" : "-u", "--", mountpoint,
 		       (char *)NULL);
+		perror("bufs: fusermount3");
 		_exit(1);
 	}
 	if (pid < 0)
@@ -223,7 +226,7 @@ static int run_fusermount(const char *mountpoint, bool lazy)
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
 			return -errno;
-	return status == 0 ? 0 : -EPERM;
+	return status == 0 ? 0 : 1;
 }
 
 int session_unmount(const char *mountpoint, int flags)

@@ -17,7 +17,7 @@ int session_run(struct fuse_session *se, struct front *f, unsigned nr_threads,
 
 /*
  * Unmount, as root or through fusermount3; flags of umount2(2).  With MNT_DETACH open files keep the filesystem until
- * they are closed.
+ * they are closed.  Positive: fusermount3 could not, and has said why.
  */
 int session_unmount(const char *mountpoint, int flags);
 
