@@ -327,7 +327,8 @@ static int mem_flush(struct bufio_engine *e)
 	return 0;
 }
 
-static int mem_discard(struct bufio_engine *e, uint64_t offset_bytes, uint64_t size_bytes)
+static int change(struct bufio_engine *e, uint64_t offset_bytes, uint64_t size_bytes,
+		  void (*change_locked)(struct mem_engine *, uint64_t, uint64_t))
 {
 	struct mem_engine *m = (struct mem_engine *)e;
 	int r;
@@ -336,23 +337,19 @@ static int mem_discard(struct bufio_engine *e, uint64_t offset_bytes, uint64_t s
 	if (r)
 		return r;
 	pthread_mutex_lock(&m->lock);
-	junk_locked(m, offset_bytes, size_bytes);
+	change_locked(m, offset_bytes, size_bytes);
 	pthread_mutex_unlock(&m->lock);
 	return 0;
 }
 
+static int mem_discard(struct bufio_engine *e, uint64_t offset_bytes, uint64_t size_bytes)
+{
+	return change(e, offset_bytes, size_bytes, junk_locked);
+}
+
 static int mem_zero(struct bufio_engine *e, uint64_t offset_bytes, uint64_t size_bytes)
 {
-	struct mem_engine *m = (struct mem_engine *)e;
-	int r;
-
-	r = engine_check_range(e, offset_bytes, size_bytes);
-	if (r)
-		return r;
-	pthread_mutex_lock(&m->lock);
-	zero_locked(m, offset_bytes, size_bytes);
-	pthread_mutex_unlock(&m->lock);
-	return 0;
+	return change(e, offset_bytes, size_bytes, zero_locked);
 }
 
 static void queue_stop(struct mem_engine *m)
