@@ -9,6 +9,7 @@
 #include "options.h"
 #include "remount.h"
 #include "session.h"
+#include "arguments.h"
 #include "common.h"
 
 #include <errno.h>
@@ -321,6 +322,30 @@ static int wait_for_daemon(const char *source)
 	return EXIT_MOUNT;
 }
 
+/* -1: go on, to what optind says; else the exit code. */
+static int parse_unmount(int argc, char **argv, int *ret_flags)
+{
+	static const char usage[] =
+		"usage: umount.fuse.bufs [-flnrv] [-t type] [-N namespace] MOUNTPOINT\n"
+		"  -f  force it   -l  detach now, do not wait\n";
+	bool good = true;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "nlfvrt:N:", standard_options, NULL)) >= 0) {
+		*ret_flags |= option == 'l' ? MNT_DETACH : option == 'f' ? MNT_FORCE : 0;
+		if (option == 'h' || option == 'V') {
+			fputs(option == 'h' ? usage : "umount.fuse.bufs " BUFS_VERSION "\n",
+			      stdout);
+			return 0;
+		}
+		good &= option != '?';
+	}
+	if (good && optind + 1 == argc)
+		return -1;
+	fputs(usage, stderr);
+	return EXIT_USER;
+}
+
 /*
  * umount(8) leaves it to us, for a plain FUSE mount: the unmount of an image file returns before the daemon
  * has written its data.
@@ -328,17 +353,10 @@ static int wait_for_daemon(const char *source)
 static int unmount(int argc, char **argv)
 {
 	char source[PATH_MAX], dir[PATH_MAX];
-	int flags = 0, option, r;
-	bool good = true;
+	int flags = 0, r = parse_unmount(argc, argv, &flags);
 
-	while ((option = getopt(argc, argv, "nlfvrt:N:")) >= 0) {
-		flags |= option == 'l' ? MNT_DETACH : option == 'f' ? MNT_FORCE : 0;
-		good &= option != '?';
-	}
-	if (!good || optind + 1 != argc) {
-		fprintf(stderr, "usage: umount.fuse.bufs [-lfnv] MOUNTPOINT\n");
-		return EXIT_USER;
-	}
+	if (r >= 0)
+		return r;
 	if (!realpath(argv[optind], dir))
 		return complain(argv[optind], -errno);
 	if (!mounted_source(dir, source, sizeof(source))) {

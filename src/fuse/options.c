@@ -17,6 +17,17 @@ static const char usage_text[] =
 	"      see bufs(8)\n"
 	"Unmount with umount(8), or fusermount3 -u.\n";
 
+static const char helper_usage_text[] =
+	"usage: mount.fuse.bufs IMAGE-or-DEVICE MOUNTPOINT [-fnrsvw] [-o option,...] [-t type]\n"
+	"                       [-N namespace]\n"
+	"  -f  mount nothing, look at the arguments only   -r  read-only\n"
+	"  -o  those of bufs, those of mount(8), and remount; see mount.fuse.bufs(8)\n";
+
+static const char *usage_of(const struct options *o)
+{
+	return o->helper ? helper_usage_text : usage_text;
+}
+
 static bool in(const char *const *list, const char *name)
 {
 	for (; *list; list++)
@@ -202,7 +213,7 @@ static int take_option(struct options *o, int option)
 		printf("bufs " BUFS_VERSION "\n");
 		return 0;
 	case 'h':
-		fputs(usage_text, stdout);
+		fputs(usage_of(o), stdout);
 		return 0;
 	case 's':
 	case 'n':
@@ -214,7 +225,7 @@ static int take_option(struct options *o, int option)
 			return -1;
 		/* fallthrough */
 	default:
-		fputs(usage_text, stderr);
+		fputs(usage_of(o), stderr);
 		return 1;
 	}
 }
@@ -233,7 +244,7 @@ int options_parse(struct options *o, int argc, char **argv)
 			return r;
 	}
 	if (optind + 2 != argc) {
-		fputs(usage_text, stderr);
+		fputs(usage_of(o), stderr);
 		return 1;
 	}
 	o->source = argv[optind];

@@ -22,7 +22,13 @@ refused 1 usage t bufs "$img"
 t bufs --version | grep -q '^bufs [0-9]' || die "bufs --version"
 refused 1 usage t bufs -q "$img" "$mnt"
 ln -s "$BIN/src/fuse/bufs" "$top/umount.fuse.bufs"
+ln -s "$BIN/src/fuse/bufs" "$top/mount.fuse.bufs"
 refused 1 'usage: umount' t "$top/umount.fuse.bufs" -x "$mnt"
+refused 1 'usage: mount.fuse.bufs' t "$top/mount.fuse.bufs" -x "$img" "$mnt"
+for helper in umount.fuse.bufs mount.fuse.bufs; do
+	t "$top/$helper" --help | grep -q "^usage: $helper " || die "$helper --help"
+	t "$top/$helper" --version | grep -q '^[a-z.]*bufs [0-9]' || die "$helper --version"
+done
 refused 32 "image: is smaller" t bufs -o sizelimit=8M "$img" "$mnt"
 
 # an incompat feature, in both superblocks, with their checksums right
