@@ -172,7 +172,7 @@ static int serve(struct mount *m)
 
 	if (!se) {
 		fs_unmount(m->front.fs);
-		return EXIT_USER;
+		return EXIT_SYSTEM;
 	}
 	if (fuse_session_mount(se, m->dir) != 0) {
 		/* libfuse or fusermount3 has said why, but not always of what */

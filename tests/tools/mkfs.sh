@@ -36,6 +36,12 @@ clean
 fresh -E log_size=4M,root_owner=12:34,hash_seed=5,discard "$img" 64M
 says 'log_blocks: 1024' 'hash_seed: (5|0x0*5)'
 [ "$(dump.bufs "$img" inode 1 | grep -c -E '^(uid: 12|gid: 34)$')" = 2 ] || die "root_owner: $(dump.bufs "$img" inode 1)"
+# a log has 128 blocks at least, and at most the room of a group; 0 is the default
+for log in 0:512 1:128 512K:128 524289:129 1G:16107; do
+	fresh -E log_size=${log%:*} "$img" 64M
+	says "log_blocks: ${log#*:}"
+done
+expect 1 'such a log, do not fit' mkfs.bufs -n -E log_size=1025M "$img" 4G
 rm "$img"
 expect 0 '^$' sh -c "mkfs.bufs -q '$img' 16M; echo"
 expect 0 'usage: mkfs.bufs' mkfs.bufs -h
