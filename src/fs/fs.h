@@ -4,10 +4,16 @@
 
 /*
  * The filesystem, as its front ends see it: mount an engine, then act on inode numbers.
- * No FUSE type, no libaio type.  Every call may be made from any thread.  int results
- * are 0 (or a count) or a negative errno; -EIO is the device, -EUCLEAN a corrupt image.
+ * No FUSE type, no libaio type.  Every call may be made from any thread, and may wait for the device.
  * Permissions are not checked here; the caller (the kernel) has done that.
  * Names are NUL-terminated and must not be "." or ".." except in fs_lookup().
+ *
+ * int results are 0 (or a count) or a negative errno.  What any call may return is not told again below:
+ * -EIO: the device, or fs_shutdown(); -EUCLEAN: a corrupt image; -ENOMEM; -ENOBUFS: the cache is full of what the device
+ * refuses; -ESTALE: no such inode is in use; from what makes changes -EROFS: mounted with read_only, or stopped by an
+ * error; and from what is durable when it returns (fs_options.sync, chattr) the error of the commit.
+ * From what takes a directory and a name also -ENOTDIR, -ENOENT (the directory is removed, or the name is not there),
+ * -ENAMETOOLONG (more than 255 bytes), -EINVAL (a name that cannot be) and, if it changes the directory, -EPERM: chattr.
  *
  * Lookup references: calls that return an fs_attr for a name (lookup, make, link) take
  * one reference on its inode for the caller, which fs_forget() gives back.  An inode whose
@@ -47,7 +53,7 @@ struct fs_options {
 	 * may be NULL; must not call us.
 	 */
 	void (*waits)(void);
-	size_t cache_bytes; /* of the buffer cache; 64 MiB */
+	size_t cache_bytes; /* of the buffer cache; 64 MiB; at least 1024 blocks are taken */
 	enum fs_atime atime;
 	bool nodiratime; /* reading a directory never counts */
 	bool lazytime; /* atimes are stored by syncs and unmount, and once a day, not with each commit */
@@ -63,7 +69,9 @@ void fs_options_init(struct fs_options *o);
  * Mount.  engine must outlive the fs.  Returns 0; -EMEDIUMTYPE: no bufs filesystem; -EPROTONOSUPPORT:
  * unknown version or incompat feature; -EROFS: needs read_only (unknown ro_compat feature or
  * read-only engine); -EUCLEAN: corrupt; -EFBIG: the device is smaller than the
- * filesystem; -ESTALE: errors were recorded, run check_fs() first (read-write mounts only).
+ * filesystem; -EINVAL: its blocks are smaller than the engine's sectors, or the cache is too large to be one;
+ * -ESTALE: errors were recorded or a check was interrupted, run check_fs() first (read-write mounts only);
+ * -EAGAIN: no thread can be had.
  *
  * After a crash the log is replayed first; a read-only mount sees what that would give, and
  * writes nothing.
@@ -76,7 +84,7 @@ int fs_mount(struct bufio_engine *engine, const struct fs_options *o, struct fs 
  */
 int fs_unmount(struct fs *fs);
 
-/* All that was done before the call is durable.  Returns 0 or the error of a write. */
+/* All that was done before the call is durable.  Returns 0, the error of a write, or that which stopped the filesystem. */
 int fs_sync(struct fs *fs);
 
 struct fs_statfs {
@@ -97,8 +105,8 @@ int fs_set_label(struct fs *fs, const char *label);
 /*
  * Tell the device which blocks of a range are free, in runs of at least min_bytes: those that are free after a crash,
  * too.  -EINVAL: the range begins past the end, or has no block, or min_bytes is more than a group has;
- * -EOPNOTSUPP: the device has no use for it; -EINTR; -EROFS; *ret_bytes is how much was told, also after an error but
- * -EINVAL and -EROFS.
+ * -EOPNOTSUPP: the device has no use for it; -EINTR: interrupted; -EROFS; *ret_bytes is how much was told, also after an
+ * error but -EINVAL, -EROFS and that of a shutdown.
  */
 struct fs_trim {
 	uint64_t start_bytes, size_bytes, min_bytes;
@@ -109,7 +117,8 @@ int fs_trim(struct fs *fs, const struct fs_trim *what, uint64_t *ret_bytes);
 
 /*
  * From now on every call fails with -EIO, and nothing that is not durable becomes so; fs_unmount() still frees, and
- * returns 0.  The next mount finds what a crash at this moment would have left.
+ * returns 0.  The next mount finds what a crash at this moment would have left.  Returns 0 or the error of what was to be
+ * durable first, and is done all the same.
  */
 enum fs_shutdown {
 	FS_SHUTDOWN_SYNC, /* fs_sync() first */
@@ -132,7 +141,7 @@ struct fs_attr {
 /* "." and ".." work too, for NFS: "." also in what is no directory.  Takes a reference. */
 int fs_lookup(struct fs *fs, uint64_t dir, const char *name, struct fs_attr *ret_attr);
 
-/* Take an inode by number, if it is in use and has this generation.  Takes a reference. */
+/* Take an inode by number, if it is in use and has this generation, else -ESTALE.  Takes a reference. */
 int fs_lookup_ino(struct fs *fs, uint64_t ino, uint32_t generation, struct fs_attr *ret_attr);
 
 void fs_forget(struct fs *fs, uint64_t ino, uint64_t nr_references);
@@ -165,7 +174,11 @@ int fs_getattr(struct fs *fs, uint64_t ino, struct fs_attr *ret_attr);
 #define FS_SET_KILL_SGID (1u << 10) /* S_ISGID in any case */
 #define FS_SET_COLLECTED (1u << 11) /* as fs_lent.collected */
 
-/* Change what mask names, and with FS_SET_MODE the access ACL.  ctime becomes now unless FS_SET_CTIME. */
+/*
+ * Change what mask names, and with FS_SET_MODE the access ACL.  ctime becomes now unless FS_SET_CTIME.
+ * -EINVAL: nanoseconds that are none, or the size of what has none; -EISDIR: the size of a directory; -EFBIG; -EPERM:
+ * chattr; -ENOSPC: zeroes at the end of a preallocated or inline file, or an ACL, may need a block.
+ */
 int fs_setattr(struct fs *fs, uint64_t ino, const struct fs_attr *attr, unsigned mask,
 	       struct fs_attr *ret_attr);
 
@@ -189,16 +202,27 @@ struct fs_new {
 	const char *target; /* S_IFLNK */
 };
 
-/* create, mkdir, mknod and symlink.  Takes a reference. */
+/*
+ * create, mkdir, mknod and symlink.  Takes a reference.  -EEXIST; -EINVAL: no type, or no target; -ENOENT: an empty
+ * target; -ENAMETOOLONG: one of more than 4095 bytes; -EMLINK: no further directory in this one; -ENOSPC.
+ */
 int fs_make(struct fs *fs, uint64_t dir, const char *name, const struct fs_new *what,
 	    struct fs_attr *ret_attr);
 
-/* A file without a name.  fs_link() may give it one; else it goes with its last reference, of which this takes one. */
+/*
+ * A file without a name.  fs_link() may give it one; else it goes with its last reference, of which this takes one.
+ * -EINVAL: not a regular file; -ENOSPC.
+ */
 int fs_make_nameless(struct fs *fs, uint64_t dir, const struct fs_new *what,
 		     struct fs_attr *ret_attr);
 
-/* -ENOENT: it lost its last name. */
+/*
+ * Takes a reference.  -ENOENT: it lost its last name; -EEXIST; -EPERM: a directory, or chattr; -EXDEV: the directory hands
+ * down another project; -EMLINK; -ENOSPC.
+ */
 int fs_link(struct fs *fs, uint64_t ino, uint64_t dir, const char *name, struct fs_attr *ret_attr);
+
+/* -EISDIR, -ENOTDIR: it is none of that sort; -ENOTEMPTY; -EPERM: chattr. */
 int fs_unlink(struct fs *fs, uint64_t dir, const char *name);
 int fs_rmdir(struct fs *fs, uint64_t dir, const char *name);
 
@@ -210,17 +234,21 @@ struct fs_names {
 	const char *new_name;
 };
 
-/* flags: 0, RENAME_NOREPLACE or RENAME_EXCHANGE. */
+/*
+ * flags: 0, RENAME_NOREPLACE or RENAME_EXCHANGE, else -EINVAL.  -EEXIST: it is not to be replaced; -EINVAL: a directory
+ * into itself; -ENOTEMPTY; -EISDIR, -ENOTDIR: of both one is a directory; -EXDEV: the directory hands down another
+ * project; -EPERM: chattr; -EMLINK; -ENOSPC.  Two names of one inode: nothing is done.
+ */
 int fs_rename(struct fs *fs, const struct fs_names *names, unsigned flags);
 
 /* The same with RENAME_WHITEOUT: under the old name is a character device 0:0 afterwards.  flags: 0 or RENAME_NOREPLACE. */
 int fs_rename_whiteout(struct fs *fs, const struct fs_names *names, unsigned flags, uint32_t uid,
 		       uint32_t gid);
 
-/* The target without a NUL: its length, or -EINVAL if it is no symlink.  size >= SYMLINK_MAX. */
+/* The target without a NUL: its length, -EINVAL if it is no symlink, or -ERANGE if it is longer than size. */
 ssize_t fs_readlink(struct fs *fs, uint64_t ino, char *target, size_t size);
 
-/* Bytes read (short only at the end of the file).  data has any alignment. */
+/* Bytes read (short only at the end of the file).  data has any alignment.  -EISDIR, -EINVAL: no file. */
 ssize_t fs_read(struct fs *fs, uint64_t ino, uint64_t offset, void *data, size_t size);
 
 /*
@@ -244,7 +272,10 @@ struct fs_reading {
  */
 ssize_t fs_read_start(struct fs *fs, struct fs_reading *reading);
 
-/* Bytes written: fewer than size only if space ran out after some; -EFBIG, -ENOSPC. */
+/*
+ * Bytes written: fewer than size only if space ran out after some, or the file is as large as can be.  -EFBIG: it begins
+ * there; -ENOSPC; -EISDIR, -EINVAL: no file; -EPERM: chattr.
+ */
 ssize_t fs_write(struct fs *fs, uint64_t ino, uint64_t offset, const void *data, size_t size);
 
 /*
@@ -261,7 +292,7 @@ struct fs_lent {
 	uint64_t ino, offset;
 	const void *data; /* aligned as the device wants it, else it is copied */
 	size_t size;
-	struct fs_loan *loan;
+	struct fs_loan *loan; /* NULL: it is not lent, and not read after the call */
 	bool collected; /* the kernel took it in long since: chattr's flags do not matter, and it sets the times itself */
 };
 
@@ -283,7 +314,8 @@ int fs_fallocate(struct fs *fs, uint64_t ino, int mode, uint64_t offset, uint64_
 
 /*
  * The first byte at or behind offset that is data, or is in a hole; the end of the file counts as a hole.  What was
- * preallocated is none until it is written.  -ENXIO: offset is not in the file, or no data follows.
+ * preallocated is none until it is written.  -ENXIO: offset is not in the file, or no data follows; -EISDIR, -EINVAL: no
+ * file.
  */
 int fs_seek_data(struct fs *fs, uint64_t ino, uint64_t offset, uint64_t *ret_offset);
 int fs_seek_hole(struct fs *fs, uint64_t ino, uint64_t offset, uint64_t *ret_offset);
@@ -291,7 +323,7 @@ int fs_seek_hole(struct fs *fs, uint64_t ino, uint64_t offset, uint64_t *ret_off
 /*
  * Copy bytes from file to file; holes stay holes, also where the target had blocks.  Nobody else makes the target longer or shorter
  * meanwhile.  Returns how many were copied: fewer than size at the end of the source, when space runs out, or to come
- * back for more.  -EINVAL: both are one file's and overlap, or one is no file; -EISDIR; -EFBIG; -ENOSPC.
+ * back for more.  -EINVAL: both are one file's and overlap, or one is no file; -EISDIR; -EFBIG; -ENOSPC; -EPERM: chattr.
  */
 struct fs_copy {
 	uint64_t from, from_offset; /* inode, byte */
@@ -312,10 +344,11 @@ ssize_t fs_getxattr(struct fs *fs, uint64_t ino, const char *name, void *value, 
 ssize_t fs_listxattr(struct fs *fs, uint64_t ino, char *list, size_t size);
 
 /*
- * All or nothing, also over a crash; ctime becomes now.  flags: XATTR_CREATE (-EEXIST) or XATTR_REPLACE (-ENODATA), and
- * FS_XATTR_KILL_SGID: S_ISGID goes with a new access ACL.  -EPERM: user. on what is neither file nor directory, or chattr
- * +i or +a; -ENOSPC.  ACLs have to be good ones (-EINVAL), default ones are for directories (-EACCES); the access ACL
- * changes the mode.
+ * All or nothing, also over a crash; ctime becomes now.  flags: XATTR_CREATE (-EEXIST) or XATTR_REPLACE (-ENODATA), which
+ * do not count for ACLs, and FS_XATTR_KILL_SGID: S_ISGID goes with a new access ACL; else -EINVAL.  -EPERM: user. on what is
+ * neither file nor directory, or chattr +i or +a; -ENOSPC, also for more names than 64 KiB.  ACLs have to be good ones
+ * (-EINVAL, -E2BIG), default ones are for directories (-EACCES), symlinks have none (-EOPNOTSUPP); the access ACL changes
+ * the mode.  To remove what is not there is -ENODATA, but for ACLs.
  */
 #define FS_XATTR_KILL_SGID (1u << 16)
 struct fs_xattr {
@@ -343,7 +376,7 @@ int fs_readdir(struct fs *fs, uint64_t dir, uint64_t cookie, fs_fill *fill, void
 /* Within fill: the attributes of an entry (not of "." and ".."), for readdirplus.  Takes a reference. */
 int fs_lookup_child(struct fs *fs, uint64_t ino, struct fs_attr *ret_attr);
 
-/* The file's (directory's) data, metadata and names are durable. */
+/* The file's (directory's) data, metadata and names are durable; with datasync but for times.  0 if mounted with read_only. */
 int fs_fsync(struct fs *fs, uint64_t ino, bool datasync);
 
 #endif

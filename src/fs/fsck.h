@@ -20,7 +20,7 @@ struct check_problem {
 	const char *code; /* a stable word: "block-bitmap-leak", "bad-inode-crc"... */
 	bool repaired;
 	uint64_t ino, block; /* 0: does not apply */
-	const char *text;    /* one line, no newline */
+	const char *text;    /* one line, no newline; as long as the hook runs */
 };
 
 enum check_super {
@@ -50,7 +50,9 @@ struct check_result {
 
 /*
  * Check all of it.  0: done, see ret_result (problems == repaired: the image is good now);
- * -EMEDIUMTYPE, -EPROTONOSUPPORT: no superblock that can be used; -EIO: could not be read or written; -ENOMEM.
+ * -EMEDIUMTYPE: no good superblock; -EPROTONOSUPPORT: one of another version, or with features that are
+ * not known: incompat ones, and ro_compat ones where mode writes; -EUCLEAN: it puts the log where none can be; -EFBIG: the device is smaller; -EROFS: the engine is read-only, and mode
+ * is not CHECK_REPORT; -EIO or another error of the device; -ENOMEM.  The hooks are called by the calling thread.
  */
 int check_fs(struct bufio_engine *e, const struct check_options *o,
 	     struct check_result *ret_result);
