@@ -116,6 +116,46 @@ START_TEST(zeroes_that_are_written_are_counted_and_traced)
 }
 END_TEST
 
+START_TEST(callbacks_are_copied)
+{
+	struct bufio_callbacks mine = callbacks;
+	struct bufio_options o;
+	struct tc other;
+
+	tc_options(&o);
+	o.callbacks = &mine;
+	o.aux_bytes = 4;
+	tc_init(&other, &o);
+	memset(&mine, 0xff, sizeof(mine));
+	tc_put(&other, 1, 2);
+	ck_assert_int_eq(bufio_write_dirty_buffers(other.client), 0);
+	ck_assert_uint_eq(nr_prepared, 1);
+	tc_finish(&other);
+}
+END_TEST
+
+START_TEST(data_is_as_aligned_as_it_says)
+{
+	static const unsigned sizes[] = {512, 4096, 65536};
+	struct bufio_options o;
+	struct bufio_client *c;
+	struct bufio_buffer *b;
+	unsigned size = sizes[_i];
+
+	tc_options(&o);
+	o.block_bytes = size;
+	o.aux_bytes = 1;
+	ck_assert_int_eq(bufio_create(t.mem, &o, &c), 0);
+	for (unsigned i = 0; i < 16; i++) {
+		ck_assert_int_eq(bufio_read(c, i, &b), 0);
+		ck_assert_uint_eq((uintptr_t)bufio_data(b) % (size < 4096 ? size : 4096), 0);
+		ck_assert_uint_eq((uintptr_t)bufio_aux(b) % 8, 0);
+		bufio_release(b);
+	}
+	ck_assert_int_eq(bufio_destroy(c), 0);
+}
+END_TEST
+
 static int put_call(struct tc *cache, void *unused)
 {
 	tc_put(cache, 9, 10);
@@ -378,7 +418,18 @@ START_TEST(options_that_make_no_sense_are_refused)
 	tc_options(&o);
 	o.cache_bytes = o.limit_bytes + 1;
 	ck_assert_int_eq(bufio_create(t.mem, &o, &c), -EINVAL);
+	tc_options(&o);
+	o.limit_bytes = (size_t)BLOCK << 30;
+	ck_assert_int_eq(bufio_create(t.mem, &o, &c), -EINVAL);
+	tc_options(&o);
+	o.aux_bytes = (1 << 20) + 1;
+	ck_assert_int_eq(bufio_create(t.mem, &o, &c), -EINVAL);
+	tc_options(&o);
+	o.dirty_background_percent = 101;
+	ck_assert_int_eq(bufio_create(t.mem, &o, &c), -EINVAL);
+	tc_options(&o);
 	ck_assert_int_eq(bufio_create(NULL, &o, &c), -EINVAL);
+	ck_assert_int_eq(bufio_create(t.mem, NULL, &c), -EINVAL);
 	ck_assert_ptr_null(c);
 }
 END_TEST
@@ -447,6 +498,8 @@ int main(void)
 	tcase_add_test(tc, callbacks_are_called);
 	tcase_add_test(tc, client_that_finds_no_key_left_is_refused_and_takes_nothing);
 	tcase_add_test(tc, zeroes_that_are_written_are_counted_and_traced);
+	tcase_add_test(tc, callbacks_are_copied);
+	tcase_add_loop_test(tc, data_is_as_aligned_as_it_says, 0, 3);
 	tcase_add_test(tc, who_waits_for_a_buffer_is_traced);
 	tcase_add_test(tc, partial_dirty_writes_only_its_sectors);
 	tcase_add_test(tc, partial_dirty_of_a_dirty_or_new_buffer_is_whole);

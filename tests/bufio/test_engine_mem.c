@@ -47,6 +47,8 @@ START_TEST(peek_and_poke_see_the_contents)
 	ck_assert_mem_eq(data, back, 10);
 	ck_assert_int_eq(bufio_engine_mem_peek(e, (1 << 20) - 9, back, 10), -ERANGE);
 	ck_assert_int_eq(bufio_engine_mem_poke(e, UINT64_MAX, back, 10), -ERANGE);
+	ck_assert_int_eq(bufio_engine_mem_reorder(e, 0), 0);
+	ck_assert_int_eq(bufio_engine_mem_reorder(e, 1), -EBUSY);
 	bufio_engine_destroy(e);
 }
 END_TEST

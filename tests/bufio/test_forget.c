@@ -116,6 +116,37 @@ START_TEST(nothing_is_cached_after_a_drop)
 }
 END_TEST
 
+START_TEST(drop_does_nothing_while_a_buffer_is_pinned)
+{
+	struct bufio_buffer *b = cache_hold(&c, 1);
+
+	cache_get(&c, 2);
+	cache_put(&c, 3, 33);
+	bufio_pin(b);
+	bufio_release(b);
+	ck_assert_int_eq(bufio_drop_buffers(c.client), -EBUSY);
+	ck_assert_int_eq(bufio_destroy(c.client), -EBUSY);
+	ck_assert(cache_has(&c, 1) && cache_has(&c, 2) && cache_has(&c, 3));
+	ck_assert_uint_eq(cache_counts(&c).writes, 0);
+	bufio_unpin(b, false);
+	ck_assert_int_eq(bufio_drop_buffers(c.client), 0);
+	ck_assert_uint_eq(cache_peek(&c, 3), 33);
+}
+END_TEST
+
+START_TEST(drop_leaves_what_is_held_and_takes_the_rest)
+{
+	struct bufio_buffer *b = cache_hold(&c, 1);
+
+	cache_get(&c, 2);
+	cache_put(&c, 3, 33);
+	ck_assert_int_eq(bufio_drop_buffers(c.client), -EBUSY);
+	ck_assert(cache_has(&c, 1) && !cache_has(&c, 2) && !cache_has(&c, 3));
+	ck_assert_uint_eq(cache_peek(&c, 3), 33);
+	bufio_release(b);
+}
+END_TEST
+
 static TCase *forgetting(void)
 {
 	TCase *tc = tcase_create("forgetting");
@@ -128,6 +159,8 @@ static TCase *forgetting(void)
 	tcase_add_test(tc, held_block_is_not_discarded_but_its_neighbours_are);
 	tcase_add_test(tc, discard_waits_for_a_write_in_flight);
 	tcase_add_test(tc, nothing_is_cached_after_a_drop);
+	tcase_add_test(tc, drop_does_nothing_while_a_buffer_is_pinned);
+	tcase_add_test(tc, drop_leaves_what_is_held_and_takes_the_rest);
 	return tc;
 }
 
