@@ -18,7 +18,7 @@ static struct bufio_buffer *get_reserve(struct bufio_client *c)
 	struct bufio_buffer *b = pool_get(c, POOL_LIMIT);
 
 	if (b)
-		background_kick(c, BACKGROUND_LOOK);
+		wake_background(c, BACKGROUND_LOOK);
 	return b;
 }
 
@@ -132,7 +132,7 @@ static int wait_for_buffer(struct bufio_client *c, struct bufio_buffer **ret_buf
 		*ret_buffer = try_alloc(c);
 		if (*ret_buffer || r)
 			break;
-		background_kick(c, BACKGROUND_ALL);
+		wake_background(c, BACKGROUND_ALL);
 		wait_free_event(c, seq);
 	}
 	waiter_remove(c, &w);

@@ -10,25 +10,6 @@
 #define BACKOFF_LAST_MS	 2000u
 #define OVER_MS		 1000u /* what is held now may be given back to the system later */
 
-uint32_t background_now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-	return (uint32_t)t.tv_sec * 1000 + (uint32_t)(t.tv_nsec / 1000000);
-}
-
-void background_kick(struct bufio_client *c, enum background_what what)
-{
-	pthread_mutex_lock(&c->background_lock);
-	atomic_store(&c->background_idle, false);
-	c->background_kicked = true;
-	if (what == BACKGROUND_ALL)
-		c->background_all = true;
-	pthread_cond_signal(&c->background_wake);
-	pthread_mutex_unlock(&c->background_lock);
-}
-
 static void trim(struct bufio_client *c)
 {
 	struct bufio_buffer *b;
@@ -58,7 +39,7 @@ static int write_some(struct bufio_client *c, bool all)
 	if (!all && !is_dirty_enough(c)) {
 		if (!c->options.dirty_age_ms)
 			return 0;
-		scope.older_ms = background_now_ms() - c->options.dirty_age_ms;
+		scope.older_ms = stats_now_ms() - c->options.dirty_age_ms;
 		scope.older_ms += !scope.older_ms;
 	}
 	return writeback_scope(c, &scope);

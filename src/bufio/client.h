@@ -4,8 +4,9 @@
 
 /*
  * What the parts of the cache share.  Calls go down only:
- *	client, read, move, forget, bytes -> extent, prefetch, write_behind -> background ->
- *	writeback, behind -> write_run -> flush -> alloc -> cache -> pool, fence, hold -> stats, wait
+ *	client, zero -> background, bytes, extent, forget, move, write_behind -> behind, prefetch,
+ *	read, sync -> alloc, buffer, flush, writeback -> cache, write_run -> dirty, pool -> stats,
+ *	wait -> fence, hold
  */
 #include <assert.h>
 #include <bufio.h>
@@ -271,7 +272,7 @@ static inline void hold_count_hit(struct holder *h)
 				      memory_order_relaxed);
 }
 
-/* wait.c: sleep until a buffer's state changes, and the event of a buffer becoming free. */
+/* wait.c: sleep until a buffer's state changes, the event of a buffer becoming free; wake who writes in the background. */
 void wait_wake(struct bufio_buffer *b);
 uint64_t wait_while(struct bufio_buffer *b, uint64_t mask);
 void wait_while_kept(struct bufio_buffer *b, uint64_t block);
@@ -284,9 +285,12 @@ void wait_free_wake(struct bufio_client *c);
 void wait_async_begin(struct bufio_client *c);
 void wait_async_end(struct bufio_client *c);
 void wait_async_all(struct bufio_client *c);
+enum background_what { BACKGROUND_LOOK, BACKGROUND_ALL };
+void wake_background(struct bufio_client *c, enum background_what what);
 
 /* stats.c */
 uint64_t stats_now_ns(void);
+uint32_t stats_now_ms(void); /* coarse */
 void stats_latency(struct bufio_client *c, enum bufio_latency what, uint64_t since_ns);
 void stats_trace(struct bufio_client *c, enum bufio_trace_kind kind, uint64_t block, uint64_t nr,
 		 int result);
@@ -341,6 +345,13 @@ void cache_release(struct bufio_buffer *b);
 void cache_redirty(struct bufio_client *c, uint32_t index);
 
 /* dirty.c: becoming dirty and clean. */
+static inline uint64_t dirty_count(const struct bufio_client *c)
+{
+	int64_t n = atomic_load(&c->nr_dirty);
+
+	return n > 0 ? (uint64_t)n : 0;
+}
+
 void dirty_mark(struct bufio_buffer *b);
 void dirty_mark_in_doubt(struct bufio_buffer *b);
 void dirty_mark_range(struct bufio_buffer *b, size_t start, size_t end);
@@ -351,7 +362,6 @@ void dirty_write_failed(struct bufio_buffer *b);
 enum evict_why { EVICT_WRITTEN, EVICT_THROWN_AWAY };
 void dirty_evicted(struct bufio_buffer *b, enum evict_why why);
 void dirty_written_past(struct bufio_client *c);
-uint64_t dirty_count(const struct bufio_client *c);
 
 /* alloc.c: a buffer for a block that is to enter the cache. */
 enum alloc_wait { ALLOC_TRY, ALLOC_WAIT };
@@ -384,9 +394,6 @@ void writeback_destroy(struct bufio_client *c);
 /* background.c */
 int background_start(struct bufio_client *c);
 void background_finish(struct bufio_client *c);
-enum background_what { BACKGROUND_LOOK, BACKGROUND_ALL };
-void background_kick(struct bufio_client *c, enum background_what what);
-uint32_t background_now_ms(void);
 
 /* read.c */
 #define READ_AGAIN 1 /* the block was part of a read ahead that failed */

@@ -14,13 +14,6 @@ static uint64_t bit_of(const struct bufio_buffer *b)
 	return UINT64_C(1) << (b->index % 64);
 }
 
-uint64_t dirty_count(const struct bufio_client *c)
-{
-	int64_t n = atomic_load(&c->nr_dirty);
-
-	return n > 0 ? (uint64_t)n : 0;
-}
-
 static void count_dirty(struct bufio_client *c)
 {
 	int64_t n = atomic_fetch_add(&c->nr_dirty, 1) + 1;
@@ -28,7 +21,7 @@ static void count_dirty(struct bufio_client *c)
 		(int64_t)atomic_load(&c->nr_cache) * c->options.dirty_background_percent / 100;
 
 	if (n == much + 1 || atomic_load(&c->background_idle))
-		background_kick(c, BACKGROUND_LOOK);
+		wake_background(c, BACKGROUND_LOOK);
 }
 
 /* extra is ST_PARTIAL, if only dirty_range changed, or ST_DOUBT, or 0. */
@@ -50,7 +43,7 @@ static void mark(struct bufio_buffer *b, uint64_t extra)
 		atomic_fetch_or(&c->dirty_map[word], bit_of(b));
 	if (s & ST_DIRTY)
 		return;
-	atomic_store(&b->dirty_ms, background_now_ms());
+	atomic_store(&b->dirty_ms, stats_now_ms());
 	count_dirty(c);
 }
 

@@ -18,6 +18,14 @@ uint64_t stats_now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+uint32_t stats_now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return (uint32_t)t.tv_sec * 1000 + (uint32_t)(t.tv_nsec / 1000000);
+}
+
 void stats_latency(struct bufio_client *c, enum bufio_latency what, uint64_t since_ns)
 {
 	struct histogram *h = &c->stats.latency[what];

@@ -157,3 +157,14 @@ void wait_async_all(struct bufio_client *c)
 		pthread_cond_wait(&c->free_wake, &c->free_lock);
 	pthread_mutex_unlock(&c->free_lock);
 }
+
+void wake_background(struct bufio_client *c, enum background_what what)
+{
+	pthread_mutex_lock(&c->background_lock);
+	atomic_store(&c->background_idle, false);
+	c->background_kicked = true;
+	if (what == BACKGROUND_ALL)
+		c->background_all = true;
+	pthread_cond_signal(&c->background_wake);
+	pthread_mutex_unlock(&c->background_lock);
+}

@@ -27,7 +27,7 @@ static void finish(struct behind *x)
 		pthread_mutex_lock(&c->fence_lock);
 		x->fence.error = x->failed->result;
 		pthread_mutex_unlock(&c->fence_lock);
-		background_kick(c, BACKGROUND_LOOK);
+		wake_background(c, BACKGROUND_LOOK);
 	} else {
 		fence_end(c, &x->fence);
 		x->done(x->context);
