@@ -26,7 +26,7 @@ static int open_block(struct attrs *a, uint64_t block, enum meta_kind kind,
 	const struct disk_chain *d;
 	int r = -EUCLEAN;
 
-	if (balloc_valid(g, block, 1))
+	if (geo_is_data(g, block, 1))
 		r = block_read(&a->im->c, block, kind, a->ino, ret_b);
 	if (r < 0)
 		return r;

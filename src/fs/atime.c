@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Access times, which reading changes: kept in memory, stored at sync, when there are too many, and with the last
- * reference of an inode.  Calls inode and txn.
+ * reference of an inode (inode_put.c).  Calls inode and txn.
  */
 #include "itable.h"
 
@@ -9,9 +9,6 @@
 #include <sys/stat.h>
 
 #define DAY (24 * 60 * 60)
-
-/* Times stored in one transaction: as many inodes, perhaps each in a table block of its own. */
-#define TIMES_STEP 32
 
 /* Is a not later than b? */
 static bool time_before_or_at(const struct timespec *a, const struct timespec *b)
@@ -70,7 +67,7 @@ bool inode_atime_is_dirty(struct inode *inode)
 	return dirty;
 }
 
-static int store_times(struct fs *fs, struct inode **inodes, unsigned nr)
+int inode_store_times_of(struct fs *fs, struct inode **inodes, unsigned nr)
 {
 	struct txn t;
 	int r, first = 0;
@@ -92,84 +89,9 @@ static int store_times(struct fs *fs, struct inode **inodes, unsigned nr)
 
 void inode_store_last_time(struct inode *inode)
 {
-	if (store_times(inode->fs, &inode, 1) == 0)
+	if (inode_store_times_of(inode->fs, &inode, 1) == 0)
 		return;
 	pthread_mutex_lock(&inode->time_lock);
 	inode->atime_dirty = false;
 	pthread_mutex_unlock(&inode->time_lock);
-}
-
-/* Take up to TIMES_STEP inodes off the list, each with a reference. */
-static unsigned take_times(struct inode_shard *s, struct inode **ret)
-{
-	struct inode *inode;
-	unsigned nr = 0;
-
-	pthread_mutex_lock(&s->lock);
-	while (nr < TIMES_STEP && (inode = shard_pop_times_locked(s))) {
-		if (inode->stage != INODE_LIVE)
-			continue;
-		inode->references++;
-		shard_unidle_locked(s, inode);
-		ret[nr++] = inode;
-	}
-	pthread_mutex_unlock(&s->lock);
-	return nr;
-}
-
-static size_t times_in_shard(struct inode_shard *s)
-{
-	size_t nr;
-
-	pthread_mutex_lock(&s->lock);
-	nr = s->nr_times;
-	pthread_mutex_unlock(&s->lock);
-	return nr;
-}
-
-static int store_shard_times(struct fs *fs, struct inode_shard *s)
-{
-	struct inode *inodes[TIMES_STEP];
-	size_t left = times_in_shard(s); /* not more: readers may add to the list for ever */
-	unsigned nr;
-	int r = 0, r2;
-
-	while (left && (nr = take_times(s, inodes))) {
-		r2 = store_times(fs, inodes, nr);
-		if (r == 0)
-			r = r2;
-		for (unsigned i = 0; i < nr; i++)
-			inode_put_only(inodes[i]);
-		left = left > nr ? left - nr : 0;
-	}
-	return r;
-}
-
-int inode_store_times(struct fs *fs)
-{
-	int r = 0, r2;
-
-	if (fs->read_only || !fs->inodes->nr_times)
-		return 0;
-	for (unsigned i = 0; i < INODE_NR_SHARDS; i++) {
-		r2 = store_shard_times(fs, &fs->inodes->shards[i]);
-		if (r == 0)
-			r = r2;
-	}
-	return r;
-}
-
-void inode_put(struct inode *inode)
-{
-	struct inode_shard *s;
-	struct fs *fs;
-
-	if (!inode)
-		return;
-	fs = inode->fs;
-	s = inode_shard(fs, inode->ino);
-	inode_put_only(inode);
-	/* they cannot be idle before; an error is found again by the next sync */
-	if (fs->inodes->nr_times > INODE_MAX_TIMES)
-		store_shard_times(fs, s);
 }

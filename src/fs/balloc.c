@@ -36,21 +36,6 @@ struct search {
 	uint32_t count;
 };
 
-bool balloc_valid(const struct geometry *g, uint64_t block, uint64_t count)
-{
-	uint64_t start, end;
-	uint32_t group;
-
-	if (count == 0 || block >= g->nr_blocks || count > g->nr_blocks - block)
-		return false;
-	group = geo_group_of_block(g, block);
-	start = geo_group_start(g, group);
-	end = start + geo_group_blocks(g, group);
-	if (g->nr_groups == 1)
-		end--; /* the superblock's copy */
-	return block - start >= geo_fixed_blocks(g, group) && block < end && count <= end - block;
-}
-
 /* The group's lock is held, so what it counts and what the bitmap says agree. */
 static int check_bitmap(const struct fs *fs, const void *data)
 {
@@ -369,7 +354,7 @@ int balloc_prepare_free(struct txn *t, uint64_t block)
 	uint32_t group;
 	int r;
 
-	if (!balloc_valid(g, block, 1))
+	if (!geo_is_data(g, block, 1))
 		return -EUCLEAN;
 	group = geo_group_of_block(g, block);
 	pthread_mutex_lock(&t->fs->groups[group].lock);
@@ -386,7 +371,7 @@ static int give(struct txn *t, uint64_t block, uint64_t count)
 	int r;
 
 	/* A valid run lies in one group, for each begins with blocks that are not. */
-	if (!balloc_valid(g, block, count))
+	if (!geo_is_data(g, block, count))
 		return -EUCLEAN;
 	group = geo_group_of_block(g, block);
 	run = (struct run){(uint32_t)(block - geo_group_start(g, group)), (uint32_t)count};

@@ -27,9 +27,6 @@ int balloc_prepare_free(struct txn *t, uint64_t block);
 /* Give a run back; its cached contents are dropped.  -EUCLEAN: some of it is free already or not data; then, as on any error, super_report() knows. */
 int balloc_free(struct txn *t, uint64_t block, uint64_t count);
 
-/* Is this run inside the filesystem and outside every fixed area?  For checks of disk pointers. */
-bool balloc_valid(const struct geometry *g, uint64_t block, uint64_t count);
-
 /* A group's block bitmap, held; built in the cache if the group was never used. */
 int balloc_bitmap(struct fs *fs, uint32_t group, struct bufio_buffer **ret_b);
 int balloc_bitmap_locked(struct fs *fs, uint32_t group,

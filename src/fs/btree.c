@@ -35,7 +35,7 @@ static int read_node(const struct btree *bt, uint64_t block, unsigned level,
 	unsigned found;
 	int r;
 
-	if (!balloc_valid(&bt->fs->geo, block, 1))
+	if (!geo_is_data(&bt->fs->geo, block, 1))
 		return -EUCLEAN;
 	r = meta_read(bt->fs, block, &(struct meta_expected){bt->kind, bt->owner, node_check}, &b);
 	if (r < 0)

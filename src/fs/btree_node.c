@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The bytes of one node: checked, and changed in place.  Calls balloc's arithmetic only. */
 #include "btree_node.h"
-#include "balloc.h"
 
 #include <errno.h>
 
@@ -17,7 +16,7 @@ static int check_entries(const struct fs *fs, enum meta_kind kind, const void *n
 	unsigned level = node_level(node), count = node_count(fs, kind, node);
 
 	for (unsigned i = 0; i < count; i++) {
-		if (level && !balloc_valid(&fs->geo, child_at(node, i), 1))
+		if (level && !geo_is_data(&fs->geo, child_at(node, i), 1))
 			return -EUCLEAN;
 		/* the first key of an inner node counts as 0 */
 		if (i && key_at(kind, node, i) <= (level && i == 1 ? 0 : key_at(kind, node, i - 1)))

@@ -6,7 +6,6 @@
 #include "check_priv.h"
 
 #include "acl.h"
-#include "balloc.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -47,7 +46,7 @@ static int chain_read(struct attrs *a, uint64_t block, enum meta_kind kind,
 	const struct disk_chain *d;
 	int r = -EUCLEAN;
 
-	if (balloc_valid(&a->c->fs.geo, block, 1))
+	if (geo_is_data(&a->c->fs.geo, block, 1))
 		r = block_read(a->c, block, kind, a->ino, ret_b);
 	if (r < 0)
 		return r;

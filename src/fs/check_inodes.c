@@ -8,7 +8,6 @@
  */
 #include "check_priv.h"
 
-#include "balloc.h"
 #include "flags.h"
 
 #include <errno.h>

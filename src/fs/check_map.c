@@ -5,21 +5,10 @@
  */
 #include "check_priv.h"
 
-#include "balloc.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-unsigned data_bytes_of(const struct disk_inode *d)
-{
-	unsigned xattr_bytes = d->xattr_bytes;
-
-	if (xattr_bytes % 4 || xattr_bytes > INODE_TAIL_BYTES)
-		xattr_bytes = 0;
-	return INODE_TAIL_BYTES - xattr_bytes;
-}
 
 void dir_make_empty(struct disk_inode *d)
 {

@@ -194,6 +194,16 @@ struct new_tree {
 /* Write a tree of sorted records.  -ENOSPC: nothing was taken. */
 int tree_build(struct check *c, const struct vec *records, struct new_tree *tree);
 
+/* Of the tail.  What extended attributes it says it has may be wrong. */
+static inline unsigned data_bytes_of(const struct disk_inode *d)
+{
+	unsigned xattr_bytes = d->xattr_bytes;
+
+	if (xattr_bytes % 4 || xattr_bytes > INODE_TAIL_BYTES)
+		xattr_bytes = 0;
+	return INODE_TAIL_BYTES - xattr_bytes;
+}
+
 /* check_map.c */
 int map_load(struct check *c, uint64_t ino, const struct disk_inode *d, struct map *ret);
 void map_finish(struct map *m);
@@ -207,7 +217,6 @@ uint64_t map_find(const struct map *m, uint64_t logical); /* 0: a hole */
 /* Into the tail or a new tree. */
 int map_store(struct check *c, uint64_t ino, const struct map *m, struct disk_inode *d,
 	      uint64_t *ret_nodes);
-unsigned data_bytes_of(const struct disk_inode *d); /* of the tail */
 void dir_make_empty(struct disk_inode *d);
 
 /* check_ahead.c: add what will be wanted, then go.  No block or inode of these is trusted. */

@@ -9,8 +9,6 @@
 #include "btree.h"
 #include "check_priv.h"
 
-#include "balloc.h"
-
 #include <errno.h>
 #include <string.h>
 
@@ -116,7 +114,7 @@ static int walk_node(struct tree_walk *w, struct node n)
 	const uint8_t *data;
 	int r = -EUCLEAN;
 
-	if (balloc_valid(&w->c->fs.geo, n.block, 1))
+	if (geo_is_data(&w->c->fs.geo, n.block, 1))
 		r = block_read(w->c, n.block, w->kind, w->owner, &b);
 	if (r == -EUCLEAN)
 		walk_bad(w, n.block);

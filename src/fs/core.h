@@ -142,6 +142,22 @@ static inline uint32_t geo_fixed_blocks(const struct geometry *g, uint32_t group
 	return (uint32_t)(geo_itable(g, group) - geo_group_start(g, group)) + g->itable_blocks;
 }
 
+/* Is this run inside the filesystem, and outside every fixed area?  For checks of disk pointers. */
+static inline bool geo_is_data(const struct geometry *g, uint64_t block, uint64_t count)
+{
+	uint64_t start, end;
+	uint32_t group;
+
+	if (count == 0 || block >= g->nr_blocks || count > g->nr_blocks - block)
+		return false;
+	group = geo_group_of_block(g, block);
+	start = geo_group_start(g, group);
+	end = start + geo_group_blocks(g, group);
+	if (g->nr_groups == 1)
+		end--; /* the superblock's copy */
+	return block - start >= geo_fixed_blocks(g, group) && block < end && count <= end - block;
+}
+
 static inline uint64_t geo_nr_inodes(const struct geometry *g)
 {
 	return (uint64_t)g->nr_groups * g->inodes_per_group;

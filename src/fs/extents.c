@@ -34,7 +34,7 @@ int extent_decode(const struct fs *fs, const struct disk_extent *d, struct exten
 
 	if (!e.count || e.logical + e.count > EXTENT_END_LOGICAL)
 		return -EUCLEAN;
-	if (d->flags & ~EXTENT_UNWRITTEN || !balloc_valid(&fs->geo, e.physical, e.count))
+	if (d->flags & ~EXTENT_UNWRITTEN || !geo_is_data(&fs->geo, e.physical, e.count))
 		return -EUCLEAN;
 	*ret = e;
 	return 0;

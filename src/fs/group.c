@@ -3,7 +3,6 @@
  * Group descriptors: all of them in memory, stored in their block with each change.  Many share
  * a block, each byte of it being guarded by its own group's lock.  Calls txn, meta and bufio.
  */
-#include "balloc.h"
 #include "group.h"
 #include "meta.h"
 #include "super.h"

@@ -3,7 +3,6 @@
  * An inode between the disk and memory: FORMAT.md section 6.  Everything that later becomes a
  * length, an index or a block number is checked here.  Pure.
  */
-#include "balloc.h"
 #include "crc.h"
 #include "dir.h"
 #include "extents.h"
@@ -62,7 +61,7 @@ static int check_common(const struct fs *fs, const struct inode *inode)
 		return -EUCLEAN;
 	if (inode->state & ~INODE_STATE_TRUNCATE || inode->blocks > fs->geo.nr_blocks)
 		return -EUCLEAN;
-	if (inode->xattr_block && !balloc_valid(&fs->geo, inode->xattr_block, 1))
+	if (inode->xattr_block && !geo_is_data(&fs->geo, inode->xattr_block, 1))
 		return -EUCLEAN;
 	if (inode->atime.tv_nsec >= 1000000000 || inode->mtime.tv_nsec >= 1000000000 ||
 	    inode->ctime.tv_nsec >= 1000000000 || inode->btime.tv_nsec >= 1000000000)
@@ -87,7 +86,7 @@ static int check_tail(const struct fs *fs, const struct inode *inode)
 		if (bytes < sizeof(root))
 			return -EUCLEAN;
 		memcpy(&root, inode->tail, sizeof(root));
-		return balloc_valid(&fs->geo, le64_get(root), 1) ? 0 : -EUCLEAN;
+		return geo_is_data(&fs->geo, le64_get(root), 1) ? 0 : -EUCLEAN;
 	default:
 		return -EUCLEAN;
 	}
@@ -109,7 +108,7 @@ static int check_dir(const struct fs *fs, const struct inode *inode)
 		return -EUCLEAN;
 	if (inode->parent < INODE_ROOT || inode->parent > geo_nr_inodes(&fs->geo))
 		return -EUCLEAN;
-	if (inode->special && !balloc_valid(&fs->geo, inode->special, 1))
+	if (inode->special && !geo_is_data(&fs->geo, inode->special, 1))
 		return -EUCLEAN;
 	if (inode->data_format == DATA_INLINE) {
 		if (inode->size != inode_data_bytes(inode))

@@ -5,7 +5,7 @@
 /*
  * The table of the inodes in memory: a hash by number, cut into shards with a lock each; in each the
  * list of those whose atime is newer than on disk, that of the idle ones, and the lookups of those that are not in
- * memory.  The table knows nothing of disks.  For inode.c, atime.c and orphan.c only.
+ * memory.  The table knows nothing of disks.  For the files of inodes only: inode, inode_put, atime, orphan, orphan_recover.
  *
  * Idle is what the kernel knows, is in no operation, and is on disk (or in the log's buffers) as it is in memory.  The
  * first of the list has been idle longest, and goes when there are too many.
@@ -79,6 +79,9 @@ void inode_put_only(struct inode *inode);
 
 /* atime.c */
 bool inode_atime_is_dirty(struct inode *inode);
+
+/* Store those atimes that are dirty, of so many inodes, in one transaction; the first error. */
+int inode_store_times_of(struct fs *fs, struct inode **inodes, unsigned nr);
 
 /* Its last reference is being dropped: store its atime.  One that cannot be stored is lost. */
 void inode_store_last_time(struct inode *inode);

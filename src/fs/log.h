@@ -13,6 +13,7 @@
  *	log_live.c	 which blocks have an image in the log
  *	log_record.c	 the bytes of a record
  *	log_recover.c	 replay after a crash; log_overlay.c: the same without writing
+ *	log_start.c	 its beginning and its end
  *
  * Invariants:
  *  1. A buffer that a transaction changed is pinned until the record is durable: it cannot be

@@ -5,7 +5,6 @@
  * Writes past any cache.  Calls the engine, and the pure parts of meta, super and bitmap.
  */
 #include "mkfs.h"
-#include "balloc.h"
 #include "bitmap.h"
 #include "crc.h"
 #include "inode.h"

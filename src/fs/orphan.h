@@ -2,7 +2,7 @@
 #ifndef FS_ORPHAN_H
 #define FS_ORPHAN_H
 
-/* Inodes without a name: freed when nobody refers to them, or at the next mount.  For inode.c. */
+/* Inodes without a name: freed when nobody refers to them, or at the next mount.  For inode_put.c. */
 #include "inode.h"
 
 /*

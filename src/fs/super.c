@@ -4,7 +4,6 @@
  * known before and its order with flushes matters.  Calls the engine.
  */
 #include "super.h"
-#include "balloc.h"
 #include "crc.h"
 #include "disk_time.h"
 
@@ -89,7 +88,7 @@ static int decode_log(const struct disk_super *d, struct geometry *g)
 	if (g->log_blocks < FORMAT_MIN_LOG_BLOCKS ||
 	    (uint64_t)g->log_blocks << g->block_shift > FORMAT_MAX_LOG_BYTES)
 		return -EUCLEAN;
-	return balloc_valid(g, g->log_start, g->log_blocks) ? 0 : -EUCLEAN;
+	return geo_is_data(g, g->log_start, g->log_blocks) ? 0 : -EUCLEAN;
 }
 
 int super_decode(const struct disk_super *d, struct geometry *ret_geo)

@@ -64,7 +64,7 @@ int xattr_block_read(struct inode *inode, uint64_t block, enum meta_kind kind,
 	const struct disk_chain *d;
 	int r;
 
-	if (!balloc_valid(g, block, 1))
+	if (!geo_is_data(g, block, 1))
 		return -EUCLEAN;
 	r = meta_read(inode->fs, block, &(struct meta_expected){kind, inode->ino, NULL}, ret_b);
 	if (r < 0)

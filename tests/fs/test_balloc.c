@@ -85,7 +85,7 @@ START_TEST(runs_agree_with_a_model)
 			if (left <= kept)
 				continue;
 			ck_assert(count >= 1 && count <= want);
-			ck_assert(balloc_valid(&i.geo, block, count));
+			ck_assert(geo_is_data(&i.geo, block, count));
 			for (uint32_t k = 0; k < count; k++)
 				ck_assert_uint_eq(used[block + k]++, 0);
 			left -= count;

@@ -51,7 +51,7 @@ START_TEST(every_size_gives_a_geometry_that_is_accepted)
 		if (r < 0)
 			ck_assert(r == -ENOSPC && kib < 200);
 		else
-			ck_assert(balloc_valid(&g, g.log_start, g.log_blocks) &&
+			ck_assert(geo_is_data(&g, g.log_start, g.log_blocks) &&
 				  g.log_blocks >= FORMAT_MIN_LOG_BLOCKS &&
 				  geo_fixed_blocks(&g, g.nr_groups - 1) + 16 <=
 					  geo_group_blocks(&g, g.nr_groups - 1));
