@@ -56,7 +56,8 @@ struct fs_options {
 	size_t cache_bytes; /* of the buffer cache; 64 MiB; at least 1024 blocks are taken */
 	enum fs_atime atime;
 	bool nodiratime; /* reading a directory never counts */
-	bool lazytime; /* atimes are stored by syncs and unmount, and once a day, not with each commit */
+	/* atimes are stored by syncs and unmount, with the last reference, and once a day, not with each commit */
+	bool lazytime;
 	bool sync, dirsync; /* an operation is durable when it returns; those on directories */
 	/* what is older is durable, or a little older while files are being emptied; 5000; 0: never by itself */
 	unsigned commit_ms;
