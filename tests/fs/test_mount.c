@@ -157,6 +157,23 @@ START_TEST(device_that_shrank_is_refused)
 END_TEST
 
 /* Numbers of any kind, well stamped: refused or mounted, but no crash. */
+START_TEST(blocks_smaller_than_sectors_are_refused)
+{
+	struct bufio_engine *coarse;
+	void *data = malloc(SIZE);
+
+	ck_assert_int_eq(bufio_engine_mem_create(SIZE, 4096, &coarse), 0);
+	ck_assert_int_eq(bufio_engine_mem_peek(i.mem, 0, data, SIZE), 0);
+	ck_assert_int_eq(bufio_engine_mem_poke(coarse, 0, data, SIZE), 0);
+	ck_assert_int_eq(fs_mount(coarse, &i.options, &i.fs), -EINVAL);
+	i.options.read_only = true;
+	ck_assert_int_eq(fs_mount(coarse, &i.options, &i.fs), -EINVAL);
+	ck_assert_ptr_null(i.fs);
+	bufio_engine_destroy(coarse);
+	free(data);
+}
+END_TEST
+
 START_TEST(hostile_superblock_does_no_harm)
 {
 	uint64_t seed = image_seed("mount");
@@ -285,6 +302,7 @@ int main(void)
 	tcase_add_test(tc, empty_device_is_none_of_ours);
 	tcase_add_test(tc, features_decide);
 	tcase_add_test(tc, device_that_shrank_is_refused);
+	tcase_add_test(tc, blocks_smaller_than_sectors_are_refused);
 	tcase_add_test(tc, hostile_superblock_does_no_harm);
 	tcase_add_loop_test(tc, lying_descriptor_is_refused, 0, sizeof(lies) / sizeof(lies[0]));
 	tcase_add_loop_test(tc, failing_io_is_an_error_and_never_clean, 0, 2);
