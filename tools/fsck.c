@@ -167,20 +167,6 @@ static int parse(struct fsck *f, int argc, char **argv)
 	return -1;
 }
 
-/* Without a mode: questions on a terminal. */
-static int choose_mode(struct fsck *f)
-{
-	if (f->mode_given)
-		return -1;
-	if (!isatty(STDIN_FILENO)) {
-		fprintf(stderr, PROGRAM ": %s: no terminal to ask on; use -n, -p or -y\n", f->path);
-		return EXIT_OPERATIONAL;
-	}
-	f->options.mode = CHECK_REPAIR;
-	f->options.approve = ask;
-	return -1;
-}
-
 static const char *reason(int r)
 {
 	switch (r) {
@@ -207,6 +193,22 @@ static int fail(const struct fsck *f, int r)
 {
 	fprintf(stderr, PROGRAM ": %s: %s\n", f->path, reason(r));
 	return EXIT_OPERATIONAL;
+}
+
+/* Without a mode: questions on a terminal. */
+static int choose_mode(struct fsck *f)
+{
+	if (f->mode_given)
+		return -1;
+	if (access(f->path, R_OK) < 0)
+		return fail(f, -errno);
+	if (!isatty(STDIN_FILENO)) {
+		fprintf(stderr, PROGRAM ": %s: no terminal to ask on; use -n, -p or -y\n", f->path);
+		return EXIT_OPERATIONAL;
+	}
+	f->options.mode = CHECK_REPAIR;
+	f->options.approve = ask;
+	return -1;
 }
 
 static bool is_clean(struct bufio_engine *e)

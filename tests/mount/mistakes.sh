@@ -25,7 +25,7 @@ no_image() {
 	no_mount "$1" "$mnt" "/$1: $2"
 	refused 8 "$1: $3" t fsck.bufs -n "$1"
 	refused 8 "$1: $3" t fsck.bufs -y "$1"
-	refused 1 "$1: ${4:-$3}" t dump.bufs "$1" super
+	refused 1 "$1: $3" t dump.bufs "$1" super
 }
 t mkfs.bufs -q "$img" 16M || die mkfs
 mkdir folder locked closed
@@ -63,6 +63,8 @@ refused 1 'secret: Permission denied' t mkfs.bufs -f secret
 refused 1 'fixed: cannot be written' t mkfs.bufs -f fixed
 refused 1 'ext4 contains ext4' t mkfs.bufs ext4
 refused 1 'empty: is too small' t mkfs.bufs empty
+refused 8 'missing: No such file' t fsck.bufs missing </dev/null
+refused 8 'fixed: no terminal' t fsck.bufs fixed </dev/null
 
 # the folder
 no_mount image missing 'missing: No such file'
