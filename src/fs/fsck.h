@@ -50,10 +50,10 @@ struct check_result {
 
 /*
  * Check all of it.  0: done, see ret_result (problems == repaired: the image is good now);
- * -EMEDIUMTYPE: no good superblock; -EPROTONOSUPPORT: one of another version, or with features that are
- * not known: incompat ones, and ro_compat ones where mode writes; -EUCLEAN: it puts the log where none can be; -EFBIG: the device is smaller; -EINVAL: its sectors are
- * larger than the blocks; -EROFS: the engine is read-only, and mode
- * is not CHECK_REPORT; -EIO or another error of the device; -ENOMEM.  The hooks are called by the calling thread.
+ * -EMEDIUMTYPE: no good superblock; -EPROTONOSUPPORT: one of another version, or with features that are not known:
+ * incompat ones, and ro_compat ones where mode writes; -EUCLEAN: it puts the log where none can be; -EFBIG: the device is
+ * smaller; -EINVAL: its sectors are larger than the blocks; -EROFS: the engine is read-only, and mode is not
+ * CHECK_REPORT; -EIO or another error of the device; -ENOMEM.  The hooks are called by the calling thread.
  */
 int check_fs(struct bufio_engine *e, const struct check_options *o,
 	     struct check_result *ret_result);
