@@ -116,24 +116,6 @@ START_TEST(zeroes_that_are_written_are_counted_and_traced)
 }
 END_TEST
 
-START_TEST(callbacks_are_copied)
-{
-	struct bufio_callbacks mine = callbacks;
-	struct bufio_options o;
-	struct tc other;
-
-	tc_options(&o);
-	o.callbacks = &mine;
-	o.aux_bytes = 4;
-	tc_init(&other, &o);
-	memset(&mine, 0xff, sizeof(mine));
-	tc_put(&other, 1, 2);
-	ck_assert_int_eq(bufio_write_dirty_buffers(other.client), 0);
-	ck_assert_uint_eq(nr_prepared, 1);
-	tc_finish(&other);
-}
-END_TEST
-
 START_TEST(data_is_as_aligned_as_it_says)
 {
 	static const unsigned sizes[] = {512, 4096, 65536};
@@ -498,7 +480,6 @@ int main(void)
 	tcase_add_test(tc, callbacks_are_called);
 	tcase_add_test(tc, client_that_finds_no_key_left_is_refused_and_takes_nothing);
 	tcase_add_test(tc, zeroes_that_are_written_are_counted_and_traced);
-	tcase_add_test(tc, callbacks_are_copied);
 	tcase_add_loop_test(tc, data_is_as_aligned_as_it_says, 0, 3);
 	tcase_add_test(tc, who_waits_for_a_buffer_is_traced);
 	tcase_add_test(tc, partial_dirty_writes_only_its_sectors);
