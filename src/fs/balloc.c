@@ -264,6 +264,31 @@ int balloc_alloc(struct txn *t, uint64_t goal, uint32_t want, uint64_t *ret_bloc
 	return 0;
 }
 
+static void report(struct fs *fs, uint64_t block, int error)
+{
+	super_report(
+		fs,
+		&(struct fs_error){
+			.block = block, .error = error, .function = "balloc", .line = __LINE__},
+		FS_CORRUPT);
+}
+
+/*
+ * Is a block, which the bitmap said was free, in the open transaction?  What that freed is held, so the bitmap lies, and who
+ * asks for a block may be about to change this one.
+ */
+static bool is_joined(const struct txn *t, uint64_t block)
+{
+	struct bufio_buffer *b;
+	bool joined;
+
+	if (bufio_get(t->fs->bufio, block, &b) != 0)
+		return false;
+	joined = meta_joined(b) == t->seq;
+	bufio_release(b);
+	return joined;
+}
+
 int balloc_alloc_reserved(struct txn *t, uint64_t goal, uint64_t *ret_block)
 {
 	struct search s = {.t = t, .goal = goal, .want = 1};
@@ -277,6 +302,10 @@ int balloc_alloc_reserved(struct txn *t, uint64_t goal, uint64_t *ret_block)
 		return r;
 	t->reserved--;
 	atomic_fetch_sub(&t->fs->free_blocks, 1);
+	if (is_joined(t, s.block)) {
+		report(t->fs, s.block, -EUCLEAN);
+		return -EUCLEAN;
+	}
 	*ret_block = s.block;
 	return 0;
 }
@@ -388,10 +417,6 @@ int balloc_free(struct txn *t, uint64_t block, uint64_t count)
 	if (r == 0)
 		atomic_fetch_add(&t->fs->free_blocks, count);
 	else /* whoever had them has them no more: they are nobody's */
-		super_report(
-			t->fs,
-			&(struct fs_error){
-				.block = block, .error = r, .function = __func__, .line = __LINE__},
-			FS_CORRUPT);
+		report(t->fs, block, r);
 	return r;
 }

@@ -15,7 +15,10 @@ int balloc_alloc(struct txn *t, uint64_t goal, uint32_t want, uint64_t *ret_bloc
 /* Could balloc_alloc() take nr blocks in all, as it looks now? */
 bool balloc_has(const struct fs *fs, uint64_t nr);
 
-/* Take one block of what txn_start() promised, in the same way. */
+/*
+ * Take one block of what txn_start() promised, in the same way.  It is none that the transaction has joined, so what the
+ * caller holds and has joined stays as it is, also where the bitmap lies.
+ */
 int balloc_alloc_reserved(struct txn *t, uint64_t goal, uint64_t *ret_block);
 
 /*

@@ -137,7 +137,10 @@ int index_build(struct txn *t, struct inode *dir)
 	r = dir_read_block(dir, 0, &b);
 	if (r < 0)
 		return r;
-	r = change_keys(t, dir, b, KEYS_INSERT);
+	/* only so that a bitmap that lies cannot make it a node of the index: balloc.c */
+	r = txn_modify(t, b);
+	if (r == 0)
+		r = change_keys(t, dir, b, KEYS_INSERT);
 	/* A part of an index hides names: none is better. */
 	if (r < 0 && dir->special)
 		change_keys(t, dir, b, KEYS_DELETE);

@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "balloc.h"
+#include "inode.h"
 #include "meta.h"
 
 #define SIZE (UINT64_C(20) << 20) /* three groups at 1 KiB */
@@ -240,6 +242,35 @@ START_TEST(freed_block_loses_its_head)
 }
 END_TEST
 
+static void set_xattr(uint64_t ino, const char *name, unsigned size, int expected)
+{
+	static const uint8_t value[1024];
+	const struct fs_xattr x = {name, value, size};
+
+	ck_assert_int_eq(fs_setxattr(i.fs, ino, &x, 0), expected);
+}
+
+/* The record that grows finds no room beside the others in its block, which the bitmap has among the free ones. */
+START_TEST(block_in_use_is_not_taken_for_more_attributes)
+{
+	struct inode *inode;
+	uint64_t ino;
+
+	ino = image_make(&i, INODE_ROOT, "f", S_IFREG | 0644);
+	set_xattr(ino, "user.in the tail", 100, 0);
+	set_xattr(ino, "user.b", 400, 0);
+	set_xattr(ino, "user.c", 400, 0);
+	set_xattr(ino, "user.d", 100, 0);
+	image_settle(&i);
+	ck_assert_int_eq(inode_get(i.fs, ino, &inode), 0);
+	ck_assert_int_eq(give(inode->xattr_block, 1), 0);
+	inode_put(inode);
+	image_settle(&i);
+	i.fs->groups[0].block_cursor = 0;
+	set_xattr(ino, "user.d", 450, -EUCLEAN);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = tcase_create("balloc");
@@ -254,5 +285,6 @@ int main(void)
 	tcase_add_test(tc, free_of_what_is_free_or_fixed_is_refused);
 	tcase_add_loop_test(tc, lying_bitmap_is_refused, 0, 3);
 	tcase_add_test(tc, freed_block_loses_its_head);
+	tcase_add_test(tc, block_in_use_is_not_taken_for_more_attributes);
 	return image_run("balloc", cases);
 }

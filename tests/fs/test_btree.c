@@ -214,6 +214,25 @@ START_TEST(tree_of_another_owner_is_refused)
 }
 END_TEST
 
+/* A hostile bitmap has the leaf that is split among the free blocks. */
+START_TEST(node_in_use_is_not_taken_for_a_new_one)
+{
+	le64 record = le64_make(123);
+	struct txn t;
+
+	for (uint64_t key = 0; key < 123; key++)
+		ck_assert_int_eq(insert(key), 0);
+	image_settle(&i);
+	ck_assert_int_eq(txn_start(i.fs, 0, &t), 0);
+	ck_assert_int_eq(balloc_free(&t, tree.root, 1), 0);
+	ck_assert_int_eq(txn_stop(&t), 0);
+	image_settle(&i);
+	ck_assert_int_eq(txn_start(i.fs, BTREE_INSERT_BLOCKS, &t), 0);
+	ck_assert_int_eq(btree_insert(&tree, &t, tree.root, &record), -EUCLEAN);
+	ck_assert_int_eq(txn_stop(&t), 0);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = tcase_create("btree");
@@ -225,6 +244,7 @@ int main(void)
 	tcase_add_test(tc, descending_growth_is_found_again);
 	tcase_add_test(tc, insert_without_a_reservation_changes_nothing);
 	tcase_add_loop_test(tc, lying_node_is_refused, 0, sizeof(lies) / sizeof(lies[0]));
+	tcase_add_test(tc, node_in_use_is_not_taken_for_a_new_one);
 	tcase_add_test(tc, tree_of_another_owner_is_refused);
 	return image_run("btree", cases);
 }

@@ -3,6 +3,7 @@
 #include "dir_fixture.h"
 
 #include "balloc.h"
+#include "bmap.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -177,6 +178,35 @@ START_TEST(a_directory_at_its_limit_takes_no_more)
 }
 END_TEST
 
+/* A hostile bitmap has the only block among the free ones when the names in it get an index. */
+START_TEST(the_block_of_the_names_is_not_taken_for_their_index)
+{
+	struct fixture f;
+	struct mapping m;
+	unsigned nr = 40;
+	char name[32];
+	int r = 0;
+
+	fixture_init(&f, SIZE, 1024);
+	add_many(&f, 0, nr);
+	image_settle(&f.i);
+	begin(&f);
+	ck_assert_uint_eq(f.dir->size, 1024);
+	ck_assert_int_eq(bmap_lookup(f.dir, 0, 1, &m), 0);
+	ck_assert_int_eq(balloc_free(&f.t, m.physical, 1), 0);
+	end(&f);
+	image_settle(&f.i);
+	while (r == 0) {
+		snprintf(name, sizeof(name), "entry-%u", nr++);
+		r = add(&f, name, 5);
+	}
+	ck_assert_int_eq(r, -EUCLEAN);
+	ck_assert_uint_eq(f.dir->size, 1024);
+	inode_put(f.dir);
+	image_finish(&f.i);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = tcase_create("dir");
@@ -186,6 +216,7 @@ int main(void)
 	tcase_add_test(tc, an_index_that_lies_leads_to_an_error);
 	tcase_add_test(tc, an_index_whose_halves_disagree_ends_every_search);
 	tcase_add_test(tc, an_index_key_that_is_missing_stops_the_removal);
+	tcase_add_test(tc, the_block_of_the_names_is_not_taken_for_their_index);
 	tcase_add_test(tc, a_directory_at_its_limit_takes_no_more);
 	return image_run("dir_disk", cases);
 }
