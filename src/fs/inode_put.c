@@ -229,6 +229,9 @@ void inode_put(struct inode *inode)
 	s = inode_shard(fs, inode->ino);
 	inode_put_only(inode);
 	/* they cannot be idle before; an error is found again by the next sync */
-	if (fs->inodes->nr_times > INODE_MAX_TIMES)
+	if (fs->inodes->nr_times > INODE_MAX_TIMES) {
+		/* for an operation that perhaps waits for reads that this thread has started */
+		fs_waits(fs);
 		store_shard_times(fs, s);
+	}
 }

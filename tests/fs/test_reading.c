@@ -4,11 +4,15 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+
+#include "itable.h"
+#include "log.h"
 
 #define BLOCK  4096u
 #define BLOCKS 32u
@@ -294,6 +298,47 @@ START_TEST(who_reads_what_a_writer_has_is_told_before_it_waits)
 }
 END_TEST
 
+static void *commit(void *context)
+{
+	ck_assert_int_eq(log_commit_open(i.fs->log), 0);
+	return NULL;
+}
+
+/* A commit waits until no operation runs, and new ones wait for it. */
+static void wait_for_commit(void)
+{
+	while (pthread_rwlock_tryrdlock(&i.fs->txn_lock) == 0) {
+		pthread_rwlock_unlock(&i.fs->txn_lock);
+		sched_yield();
+	}
+}
+
+/* A read that finds too many access times to be stored begins an operation. */
+START_TEST(who_stores_times_is_told_before_it_waits)
+{
+	uint64_t other = image_make(&i, INODE_ROOT, "other", S_IFREG | 0644);
+	struct taker taker = {.unlinks = false};
+	pthread_t writer, committer;
+	uint8_t byte;
+
+	image_write(&i, other, 0, "x", 1);
+	remount_with_let_go();
+	other = image_lookup(&i, INODE_ROOT, "other");
+	ck_assert_int_eq(start(0, SIZE), -EINPROGRESS);
+	ck_assert_int_eq(pthread_create(&writer, NULL, take_blocks, &taker), 0);
+	sem_wait(&writer_waits);
+	ck_assert_int_eq(pthread_create(&committer, NULL, commit, NULL), 0);
+	wait_for_commit();
+	atomic_fetch_add(&i.fs->inodes->nr_times, INODE_MAX_TIMES);
+	ck_assert_int_eq(fs_read(i.fs, other, 0, &byte, 1), 1);
+	atomic_fetch_sub(&i.fs->inodes->nr_times, INODE_MAX_TIMES);
+	pthread_join(committer, NULL);
+	pthread_join(writer, NULL);
+	ck_assert(taker.was_over);
+	ck_assert_int_eq(wait_end(), SIZE - 100);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = tcase_create("reading");
@@ -306,6 +351,7 @@ int main(void)
 	tcase_add_test(tc, a_device_that_fails_is_told_to_who_reads);
 	tcase_add_test(tc, who_waits_for_its_own_reads_is_told_first);
 	tcase_add_test(tc, who_reads_what_a_writer_has_is_told_before_it_waits);
+	tcase_add_test(tc, who_stores_times_is_told_before_it_waits);
 	tcase_add_loop_test(tc, blocks_are_not_taken_away_under_a_read, 0, 2);
 	return image_run("reading", cases);
 }
