@@ -212,16 +212,6 @@ static int make(struct log *l, struct making *m)
 	return 0;
 }
 
-/* The open transaction becomes the closed one. */
-static void close_open(struct log *l, bool data_home)
-{
-	pthread_mutex_lock(&l->join_lock);
-	l->closed = l->open;
-	l->open = (struct transaction){.seq = l->closed.seq + 1};
-	pthread_mutex_unlock(&l->join_lock);
-	atomic_store(&l->data_unwritten, data_home);
-}
-
 /* Those who came for it are served by what is written now. */
 static void callers_closed(struct log *l)
 {
@@ -230,6 +220,17 @@ static void callers_closed(struct log *l)
 	l->nr_served += l->nr_next;
 	l->nr_next = 0;
 	pthread_mutex_unlock(&l->lock);
+}
+
+/* The open transaction becomes the closed one.  Who comes for the next one, which can be asked for from then on, finds it closed. */
+static void close_open(struct log *l, bool data_home)
+{
+	pthread_mutex_lock(&l->join_lock);
+	l->closed = l->open;
+	l->open = (struct transaction){.seq = l->closed.seq + 1};
+	callers_closed(l);
+	pthread_mutex_unlock(&l->join_lock);
+	atomic_store(&l->data_unwritten, data_home);
 }
 
 /* Close the open transaction with its record made.  1: there is nothing to commit. */
@@ -242,8 +243,6 @@ static int close_and_make(struct log *l, struct making *m)
 	if (r == 0)
 		close_open(l, m->data_home);
 	log_thaw(l);
-	if (r == 0)
-		callers_closed(l);
 	return r;
 }
 

@@ -293,19 +293,25 @@ static void *sync_main(void *context)
 	return NULL;
 }
 
-/* Another caller comes while a commit is under way, for what is not in it. */
-static void come(void)
+/* Another caller, until it is counted beside the one that commits. */
+static void let_come(void *(*run)(void *))
 {
 	bool here;
 
-	expect_callers(1, 0);
-	ck_assert_int_eq(pthread_create(&other_caller, NULL, sync_main, NULL), 0);
+	ck_assert_int_eq(pthread_create(&other_caller, NULL, run, NULL), 0);
 	do {
 		sched_yield();
 		pthread_mutex_lock(&fs->log->lock);
-		here = fs->log->nr_next;
+		here = fs->log->nr_served + fs->log->nr_next == 2;
 		pthread_mutex_unlock(&fs->log->lock);
 	} while (!here);
+}
+
+/* Another caller comes while a commit is under way, for what is not in it. */
+static void come(void)
+{
+	expect_callers(1, 0);
+	let_come(sync_main);
 	expect_callers(1, 1);
 }
 
@@ -334,6 +340,39 @@ START_TEST(callers_of_a_commit_are_counted_as_long_as_they_wait)
 	ck_assert_uint_eq(fs->log->nr_to_pass, 1);
 	ck_assert_int_eq(fs_fsync(fs, ino, false), 0);
 	ck_assert_uint_eq(fs->log->nr_to_pass, 1);
+	end();
+}
+END_TEST
+
+static void *commit_main(void *context)
+{
+	ck_assert_int_eq(log_commit_open(fs->log), 0);
+	return NULL;
+}
+
+/* When operations go on after the next transaction was closed, once. */
+static bool come_at_thaw;
+
+void __real_log_thaw(struct log *l);
+void __wrap_log_thaw(struct log *l);
+
+void __wrap_log_thaw(struct log *l)
+{
+	__real_log_thaw(l);
+	if (come_at_thaw) {
+		come_at_thaw = false;
+		let_come(commit_main);
+	}
+}
+
+START_TEST(who_comes_as_a_transaction_is_closed_comes_for_the_next)
+{
+	begin(1 << 20);
+	make("file");
+	come_at_thaw = true;
+	ck_assert_int_eq(log_commit_open(fs->log), 0);
+	ck_assert_int_eq(pthread_join(other_caller, NULL), 0);
+	expect_callers(0, 0);
 	end();
 }
 END_TEST
@@ -402,6 +441,7 @@ int main(void)
 	tcase_add_loop_test(tc, fdatasync_of_a_file_that_is_cut_meanwhile_keeps_what_was_written, 0,
 			    2);
 	tcase_add_test(tc, callers_of_a_commit_are_counted_as_long_as_they_wait);
+	tcase_add_test(tc, who_comes_as_a_transaction_is_closed_comes_for_the_next);
 	tcase_add_test(tc, data_in_the_log_that_makes_a_record_larger_than_the_log);
 	tcase_add_test(tc, data_in_the_log_that_is_as_large_as_the_cache);
 	return image_run("log_race", cases);
