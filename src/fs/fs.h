@@ -139,11 +139,11 @@ struct fs_attr {
 	struct timespec atime, mtime, ctime, btime;
 };
 
-/* "." and ".." work too, for NFS: "." also in what is no directory.  Takes a reference. */
+/*
+ * "." and ".." work too, for NFS: "." also in what is no directory; -ESTALE if that has no name, and only calls that are under
+ * way still have it.  Takes a reference.
+ */
 int fs_lookup(struct fs *fs, uint64_t dir, const char *name, struct fs_attr *ret_attr);
-
-/* Take an inode by number, if it is in use and has this generation, else -ESTALE.  Takes a reference. */
-int fs_lookup_ino(struct fs *fs, uint64_t ino, uint32_t generation, struct fs_attr *ret_attr);
 
 void fs_forget(struct fs *fs, uint64_t ino, uint64_t nr_references);
 

@@ -140,6 +140,17 @@ int inode_get_any(struct fs *fs, uint64_t ino, enum inode_want want, struct inod
 	return r;
 }
 
+bool inode_is_leaving(const struct inode *inode)
+{
+	struct inode_shard *s = inode_shard(inode->fs, inode->ino);
+	bool unknown;
+
+	pthread_mutex_lock(&s->lock);
+	unknown = !inode->lookups;
+	pthread_mutex_unlock(&s->lock);
+	return unknown && !inode->nlink && !inode->linkable;
+}
+
 int inode_get(struct fs *fs, uint64_t ino, struct inode **ret_inode)
 {
 	if (atomic_load(&fs->shut))

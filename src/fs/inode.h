@@ -67,6 +67,9 @@ void inode_table_destroy(struct fs *fs);
 /* 0; -ESTALE: not in use, or without a name and being freed; -EUCLEAN: corrupt; -EIO: also after fs_shutdown(). */
 int inode_get(struct fs *fs, uint64_t ino, struct inode **ret_inode);
 void inode_put(struct inode *inode);
+
+/* Is it freed as soon as those are done who have it now?  The caller holds its lock. */
+bool inode_is_leaving(const struct inode *inode);
 void inode_ref(struct inode *inode); /* caller has one already */
 
 /* The caller's reference becomes a lookup, which inode_forget() gives back.  Any locks may be held but the inode's. */

@@ -85,6 +85,8 @@ static int get_dots(struct inode *dir, const char *name, struct inode **ret_inod
 	int r;
 
 	if (name[1] == 0) {
+		if (inode_is_leaving(dir))
+			return -ESTALE;
 		inode_ref(dir);
 		*ret_inode = dir;
 		return 0;
@@ -149,27 +151,6 @@ int fs_lookup(struct fs *fs, uint64_t dir_ino, const char *name, struct fs_attr 
 	else
 		inode_tell(child);
 	inode_put(dir);
-	return r;
-}
-
-int fs_lookup_ino(struct fs *fs, uint64_t ino, uint32_t generation, struct fs_attr *ret_attr)
-{
-	struct inode *inode;
-	int r;
-
-	r = inode_get(fs, ino, &inode);
-	if (r < 0)
-		return r;
-	pthread_rwlock_rdlock(&inode->lock);
-	if (inode->generation == generation)
-		inode_attr(inode, ret_attr);
-	else
-		r = -ESTALE;
-	pthread_rwlock_unlock(&inode->lock);
-	if (r < 0)
-		inode_put(inode);
-	else
-		inode_tell(inode);
 	return r;
 }
 
