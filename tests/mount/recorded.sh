@@ -105,7 +105,8 @@ run_git() {
 	begin
 	cd "$mnt/repo" || die cd
 	for i in $(seq 2 $((16 * times))); do
-		head -c $((i * i * 200)) /dev/urandom >"file$i"
+		small=$((i % 16 + 1))
+		head -c $((small * small * 200)) /dev/urandom >"file$i"
 		echo "$i" >>log
 		t git add . || die "git add"
 		t git commit -q -m "$i" || die "git commit"
