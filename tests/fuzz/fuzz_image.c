@@ -35,7 +35,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum edit_kind { EDIT_INODE, EDIT_HEADED, EDIT_SUPER, EDIT_RAW, EDIT_NR };
+enum edit_kind { EDIT_INODE, EDIT_HEADED, EDIT_SUPER, EDIT_RAW, EDIT_FREE, EDIT_NR };
 
 struct edit {
 	enum edit_kind kind;
@@ -54,6 +54,22 @@ static struct edit edit_decode(const uint8_t *p)
 	};
 }
 
+/* A block that is in use is free for all that bitmap and descriptor say, and so it is taken soon. */
+static void free_block(struct craft *c, uint64_t block)
+{
+	uint32_t group = geo_group_of_block(&c->geo, block);
+	uint64_t bit = block - geo_group_start(&c->geo, group);
+	unsigned at = DISK_HEAD_BYTES + (unsigned)(bit / 8), slot = DISK_HEAD_BYTES + group * 32;
+	uint8_t map[CRAFT_BLOCK], gdt[CRAFT_BLOCK], mask = (uint8_t)(1u << bit % 8);
+
+	craft_peek(c, geo_block_bitmap(&c->geo, group), map);
+	if (!geo_is_data(&c->geo, block, 1) || !(map[at] & mask))
+		return;
+	craft_peek(c, c->block[B_GDT], gdt);
+	craft_set_block(c, geo_block_bitmap(&c->geo, group), at, 1, map[at] & ~mask);
+	craft_set_block(c, c->block[B_GDT], slot, 4, bytes_get(gdt + slot, 4) + 1);
+}
+
 static void edit_apply(struct craft *c, const struct edit *e)
 {
 	uint64_t headed = c->block[B_GDT + e->where % (B_DATA - B_GDT)];
@@ -70,6 +86,9 @@ static void edit_apply(struct craft *c, const struct edit *e)
 		break;
 	case EDIT_SUPER:
 		craft_set_super(c, 32 + e->offset % (1024 - 40), e->bytes, e->value);
+		break;
+	case EDIT_FREE:
+		free_block(c, e->where % 4 ? headed : c->block[B_DATA] + e->offset % 300);
 		break;
 	default:
 		bytes_put(raw, e->bytes, e->value);
