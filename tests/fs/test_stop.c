@@ -207,10 +207,14 @@ START_TEST(a_lie_of_the_image_ends_the_process_if_that_is_wanted)
 	int status;
 	pid_t pid;
 
+	/* a child has none of the threads of a mount it inherits, so it cannot end that one */
+	image_unmount(&i);
 	pid = fork();
 	if (pid == 0) {
 		i.options.panic = panic_after_recording;
-		damage(FS_ERRORS_PANIC);
+		i.options.errors = FS_ERRORS_PANIC;
+		damage_inode(ino);
+		image_mount(&i);
 		fs_lookup(i.fs, INODE_ROOT, "file", &a);
 		_exit(2);
 	}
