@@ -2,7 +2,7 @@
 #include "write_run.h"
 #include <stdlib.h>
 
-#define NR_RUNS	       64u  /* in flight at most */
+#define MOST_RUNS      64u  /* in flight */
 #define NR_QUEUED      16u  /* submitted together */
 #define MOST_WOKEN_FOR 256u /* buffers that were written */
 
@@ -35,7 +35,8 @@ struct writer {
 	struct run *free, *failed; /* L */
 	unsigned nr_running;	   /* L */
 	unsigned nr_awaited;	   /* L the owner sleeps until no more than these are running */
-	struct run runs[NR_RUNS];
+	unsigned nr_runs;
+	struct run runs[];
 };
 
 static unsigned blocks_per_run(const struct bufio_client *c)
@@ -51,20 +52,28 @@ static unsigned blocks_per_run(const struct bufio_client *c)
 	return most ? (unsigned)most : 1;
 }
 
-struct writer *writer_create(struct bufio_client *c)
+static unsigned at_most(size_t nr, unsigned most)
 {
-	unsigned most = blocks_per_run(c);
+	return nr < most ? (unsigned)nr : most;
+}
+
+struct writer *writer_create(struct bufio_client *c, size_t nr_buffers)
+{
+	unsigned most = at_most(nr_buffers, blocks_per_run(c));
+	unsigned nr_runs = at_most(nr_buffers, MOST_RUNS);
 	size_t run_bytes = most * (sizeof(struct iovec) + sizeof(struct bufio_buffer *));
-	struct writer *w = calloc(1, sizeof(*w) + NR_RUNS * run_bytes);
-	char *at = (char *)(w + 1);
+	struct writer *w = calloc(1, sizeof(*w) + nr_runs * (sizeof(w->runs[0]) + run_bytes));
+	char *at;
 
 	if (!w)
 		return NULL;
 	w->client = c;
 	w->most = most;
+	w->nr_runs = nr_runs;
+	at = (char *)&w->runs[nr_runs];
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->wake, NULL);
-	for (unsigned i = NR_RUNS; i-- > 0; at += run_bytes) {
+	for (unsigned i = nr_runs; i-- > 0; at += run_bytes) {
 		w->runs[i].writer = w;
 		w->runs[i].iov = (struct iovec *)at;
 		w->runs[i].buffers = (struct bufio_buffer **)(w->runs[i].iov + most);
@@ -256,7 +265,7 @@ static void wait_run(struct writer *w)
 	struct run *failed;
 
 	submit_queue(w);
-	wait_running(w, NR_RUNS - NR_QUEUED);
+	wait_running(w, w->nr_runs > NR_QUEUED ? w->nr_runs - NR_QUEUED : 0);
 	failed = take_failed(w);
 	if (failed)
 		settle_failed(w, failed);

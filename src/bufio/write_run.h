@@ -14,7 +14,8 @@
 
 struct writer;
 
-struct writer *writer_create(struct bufio_client *c);
+/* One for nr_buffers at a time or more, at least one; what it needs grows with that up to a limit. */
+struct writer *writer_create(struct bufio_client *c, size_t nr_buffers);
 void writer_destroy(struct writer *w);
 
 /* See to it that one more buffer can be added.  May submit, and wait for the device. */

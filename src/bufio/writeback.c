@@ -36,14 +36,15 @@ static void job_destroy(struct write_job *job)
 	free(job);
 }
 
-static struct write_job *job_create(struct bufio_client *c, size_t most)
+/* For so many entries; so many buffers, at least, are written at a time. */
+static struct write_job *job_create(struct bufio_client *c, size_t most, size_t nr_buffers)
 {
 	struct write_job *job = malloc(sizeof(*job) + most * sizeof(job->entries[0]));
 
 	if (!job)
 		return NULL;
 	job->most = most;
-	job->writer = writer_create(c);
+	job->writer = writer_create(c, nr_buffers);
 	if (!job->writer) {
 		free(job);
 		return NULL;
@@ -216,15 +217,21 @@ static int write_piece(struct bufio_client *c, const struct write_scope *scope,
 	return r;
 }
 
-/* Returns a job for that many dirty buffers, or the client's own one, locked. */
-static struct write_job *job_get(struct bufio_client *c)
+/*
+ * Returns a job for what is dirty in that scope, or the client's own one, locked.  One for a few blocks is small: what
+ * malloc() gets from the kernel, and gives back, each time, costs more than the rest.
+ */
+static struct write_job *job_get(struct bufio_client *c, const struct write_scope *scope)
 {
 	size_t nr = dirty_count(c) + SPARE_ENTRIES / 2;
 	struct write_job *job;
 
+	if (scope->end - scope->first < nr)
+		nr = (size_t)(scope->end - scope->first);
 	if (nr <= SPARE_ENTRIES && pthread_mutex_trylock(&c->spare_lock) == 0)
 		return c->spare_job;
-	job = job_create(c, nr);
+	/* collect() takes a whole word of the map */
+	job = job_create(c, nr + 64, nr);
 	if (job)
 		return job;
 	pthread_mutex_lock(&c->spare_lock);
@@ -245,9 +252,11 @@ int writeback_scope(struct bufio_client *c, const struct write_scope *scope)
 	uint32_t word = 0;
 	int r = 0, r1;
 
+	if (scope->first == scope->end)
+		return 0;
 	if (scope->wait != WRITE_WAIT_NOT)
 		r = fence_wait_behind(c, scope->first, scope->end);
-	job = job_get(c);
+	job = job_get(c, scope);
 	while (word < c->nr_words) {
 		word = collect(c, scope, word, job);
 		r1 = write_piece(c, scope, job);
@@ -260,7 +269,7 @@ int writeback_scope(struct bufio_client *c, const struct write_scope *scope)
 
 int writeback_create(struct bufio_client *c)
 {
-	c->spare_job = job_create(c, SPARE_ENTRIES);
+	c->spare_job = job_create(c, SPARE_ENTRIES, SPARE_ENTRIES);
 	return c->spare_job ? 0 : -ENOMEM;
 }
 
