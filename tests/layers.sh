@@ -40,7 +40,7 @@ below() {
 		done
 	done
 }
-log='log log_checkpoint log_commit log_live log_overlay log_record log_recover log_start'
+log='log log_callers log_checkpoint log_commit log_live log_overlay log_record log_recover log_start'
 low="meta super $log held group txn balloc bitmap group crc btree ialloc"
 # shellcheck disable=SC2086
 {

@@ -380,4 +380,21 @@ int fs_lookup_child(struct fs *fs, uint64_t ino, struct fs_attr *ret_attr);
 /* The file's (directory's) data, metadata and names are durable; with datasync but for times.  0 if mounted with read_only. */
 int fs_fsync(struct fs *fs, uint64_t ino, bool datasync);
 
+/* The same without a thread for each that waits for a commit.  The caller fills the first part; the struct is the library's until the end. */
+struct fs_syncing {
+	uint64_t ino;
+	bool datasync;
+	/* Called once, with what fs_fsync() returns, perhaps by a thread that commits for others: it must not wait or call the filesystem. */
+	void (*done)(struct fs_syncing *syncing, int r);
+	/* fs_fsync_start()'s own */
+	uint64_t seq;
+	struct fs_syncing *next;
+};
+
+/*
+ * -EINPROGRESS: done is called, or was already.  Else what fs_fsync() returns, and done is not called.  Whoever calls this while nobody
+ * commits does so, and stays for those who come meanwhile: it may wait for the device, and call the done of others.
+ */
+int fs_fsync_start(struct fs *fs, struct fs_syncing *syncing);
+
 #endif

@@ -8,6 +8,7 @@
  * that all committed is in its place, after which the log is empty.
  *
  *	log.c		 the open transaction: joining, admission
+ *	log_callers.c	 who wants what committed: whose turn it is, who is told
  *	log_commit.c	 the record of a transaction: made, written, its buffers let go
  *	log_checkpoint.c what is committed goes home
  *	log_live.c	 which blocks have an image in the log
@@ -65,6 +66,9 @@ struct log {
 	pthread_mutex_t lock;
 	pthread_cond_t done;	      /* with M: busy ended */
 	bool busy;		      /* M  a commit or checkpoint runs */
+	unsigned nr_checkpoints;      /* M  that wait for their turn, which is the next */
+	struct fs_syncing *syncing;   /* M  who is told when it is durable */
+	bool served;		      /* M  a thread stays to commit for those */
 	pthread_cond_t come;	      /* with M: as many callers as expected */
 	uint64_t closed_seq;	      /* M  of the last transaction that was closed */
 	unsigned nr_served;	      /* M  callers that wait for that one */
@@ -145,6 +149,13 @@ void log_wait_data(struct log *l);
 int log_commit(struct log *l, uint64_t seq);
 
 /*
+ * The same for s->seq, without waiting for a commit that another thread is busy with.  0: it is durable, done is not
+ * called.  -EINPROGRESS: done is called, or was, with what log_commit() returns, by a thread that is in here, perhaps
+ * this one; outside locks, and it must not wait or call the filesystem.  What s says is read no more once done is called.
+ */
+int log_commit_start(struct log *l, struct fs_syncing *s);
+
+/*
  * Inside an operation: a file with contents was cut to nothing, most likely to be written anew.  And: was one since
  * this was asked last?  An operation may do it the moment after; that is as rare as it is short.
  */
@@ -164,8 +175,13 @@ bool log_wants_checkpoint(const struct log *l);
 /* Give up what it changed, and free it. */
 void transaction_finish(struct transaction *t, size_t block_bytes);
 
-/* log_checkpoint.c, by the thread that is busy */
+/* log_checkpoint.c, log_commit.c, by the thread that is busy */
 int checkpoint_busy(struct log *l);
+int commit_busy(struct log *l);
+
+/* log_callers.c, as a transaction is closed: those who came for it are served by what is written now. */
+void log_callers_closed(struct log *l);
+uint64_t log_now_ns(void);
 
 /* Write the log's first block, durably. */
 int log_write_block(const struct fs *fs, struct bufio_engine *e, uint64_t tail_seq,

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Commit: close the open transaction, write its record.  One thread at a time is busy with that;
- * those who come meanwhile wait and find their transaction durable, or one of them is next.
+ * Commit: close the open transaction, write its record.  By the one thread that is busy: log_callers.c.
  *
  * Operations are frozen only while the transaction's changes are copied into the record.
  */
@@ -12,7 +11,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* So many blocks of new data go into the record; more are written to their place first. */
 #define DATA_IN_RECORD 16u
@@ -24,14 +22,6 @@
 #define MAX_RUNS 64u
 
 #define RECORD_ALIGN 65536u
-
-#define NSEC 1000000000u
-
-/* Others are not waited for longer than this. */
-#define MOST_AWAIT_NS 1000000u
-
-/* So many commits in a row wait for nobody, at most. */
-#define MOST_OFF 63u
 
 /* A record being made: the images, and the buffers of data held for them. */
 struct making {
@@ -212,23 +202,13 @@ static int make(struct log *l, struct making *m)
 	return 0;
 }
 
-/* Those who came for it are served by what is written now. */
-static void callers_closed(struct log *l)
-{
-	pthread_mutex_lock(&l->lock);
-	l->closed_seq = l->closed.seq;
-	l->nr_served += l->nr_next;
-	l->nr_next = 0;
-	pthread_mutex_unlock(&l->lock);
-}
-
 /* The open transaction becomes the closed one.  Who comes for the next one, which can be asked for from then on, finds it closed. */
 static void close_open(struct log *l, bool data_home)
 {
 	pthread_mutex_lock(&l->join_lock);
 	l->closed = l->open;
 	l->open = (struct transaction){.seq = l->closed.seq + 1};
-	callers_closed(l);
+	log_callers_closed(l);
 	pthread_mutex_unlock(&l->join_lock);
 	atomic_store(&l->data_unwritten, data_home);
 }
@@ -259,14 +239,6 @@ static int write_data(struct log *l)
 	return r;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * NSEC + (uint64_t)t.tv_nsec;
-}
-
 static int write_record(struct log *l, const struct making *m)
 {
 	struct bufio_engine *e = bufio_engine_of(l->fs->bufio);
@@ -281,10 +253,10 @@ static int write_record(struct log *l, const struct making *m)
 		.size_bytes = iov.iov_len,
 	};
 
-	uint64_t since = now_ns();
+	uint64_t since = log_now_ns();
 	int r = e->ops->transfer(e, &io);
 
-	l->write_ns = now_ns() - since;
+	l->write_ns = log_now_ns() - since;
 	return r;
 }
 
@@ -360,10 +332,9 @@ static int commit_made(struct log *l, struct making *m)
 }
 
 /*
- * By the thread that is busy.  An error before the transaction is closed leaves it open, so that it
- * can be tried again.
+ * An error before the transaction is closed leaves it open, so that it can be tried again.
  */
-static int commit_busy(struct log *l)
+int commit_busy(struct log *l)
 {
 	bool emptied = false;
 	int r;
@@ -386,126 +357,4 @@ static int commit_busy(struct log *l)
 			return r;
 		emptied = true;
 	}
-}
-
-static void count_caller_locked(struct log *l, uint64_t seq)
-{
-	if (seq <= l->closed_seq) {
-		l->nr_served++;
-		return;
-	}
-	l->nr_next++;
-	if (l->nr_next == l->nr_expected)
-		pthread_cond_signal(&l->come);
-}
-
-/* May they still come? */
-static bool awaits_callers_locked(struct log *l)
-{
-	if (l->nr_next >= l->nr_expected)
-		return false;
-	if (l->nr_to_pass == 0)
-		return true;
-	l->nr_to_pass--;
-	return false;
-}
-
-/*
- * Who synced a moment ago most likely does so again as soon as it is answered, and what is committed together is
- * one write of the device.  So as many are waited for as the last commit served and left over, for half the
- * time such a write takes.  Who syncs alone never waits.  Where they do not come in time, because they do more
- * than sync, more and more commits do not wait for them.
- */
-static void await_callers_locked(struct log *l)
-{
-	uint64_t most = l->write_ns / 2, end;
-	struct timespec until;
-	int r = 0;
-
-	if (!awaits_callers_locked(l))
-		return;
-	fs_waits(l->fs);
-	end = now_ns() + (most < MOST_AWAIT_NS ? most : MOST_AWAIT_NS);
-	until = (struct timespec){.tv_sec = (time_t)(end / NSEC), .tv_nsec = (long)(end % NSEC)};
-	while (l->nr_next < l->nr_expected && r == 0)
-		r = pthread_cond_timedwait(&l->come, &l->lock, &until);
-	l->off = r == 0 ? 0 : l->off < MOST_OFF ? 2 * l->off + 1 : MOST_OFF;
-	l->nr_to_pass = l->off;
-}
-
-/* Be the only one, to commit seq; false if it became durable meanwhile. */
-static bool begin_commit(struct log *l, uint64_t seq)
-{
-	bool mine;
-
-	pthread_mutex_lock(&l->lock);
-	count_caller_locked(l, seq);
-	while (l->busy && atomic_load(&l->durable_seq) < seq) {
-		fs_waits(l->fs);
-		pthread_cond_wait(&l->done, &l->lock);
-	}
-	mine = atomic_load(&l->durable_seq) < seq;
-	if (mine) {
-		l->busy = true;
-		await_callers_locked(l);
-	}
-	pthread_mutex_unlock(&l->lock);
-	return mine;
-}
-
-static void begin_checkpoint(struct log *l)
-{
-	pthread_mutex_lock(&l->lock);
-	while (l->busy) {
-		fs_waits(l->fs);
-		pthread_cond_wait(&l->done, &l->lock);
-	}
-	l->busy = true;
-	pthread_mutex_unlock(&l->lock);
-}
-
-/* seq: what the caller came for; 0 was not counted. */
-static void end_busy(struct log *l, uint64_t seq)
-{
-	pthread_mutex_lock(&l->lock);
-	/* nothing was to be committed, or it could not be */
-	if (seq > l->closed_seq)
-		l->nr_next--;
-	l->nr_expected = l->nr_served + l->nr_next;
-	l->nr_served = 0;
-	l->busy = false;
-	pthread_cond_broadcast(&l->done);
-	pthread_mutex_unlock(&l->lock);
-}
-
-int log_commit(struct log *l, uint64_t seq)
-{
-	int r;
-
-	if (atomic_load(&l->durable_seq) >= seq)
-		return 0;
-	if (!begin_commit(l, seq))
-		return 0;
-	r = log_error(l);
-	if (r == 0)
-		r = commit_busy(l);
-	end_busy(l, seq);
-	return r;
-}
-
-int log_commit_open(struct log *l)
-{
-	return log_commit(l, log_last_seq(l));
-}
-
-int log_checkpoint(struct log *l)
-{
-	int r;
-
-	begin_checkpoint(l);
-	r = log_error(l);
-	if (r == 0)
-		r = checkpoint_busy(l);
-	end_busy(l, 0);
-	return r;
 }

@@ -174,7 +174,8 @@ static int plan_data(struct plan *p)
 
 /*
  * A cut meanwhile threw away or pinned some of the data before it was written.  The cut itself must be durable
- * then, or a crash would bring the file back without it.
+ * then, or a crash would bring the file back without it.  What rides in a record is not asked for again, but whoever
+ * syncs before that is durable has to wait for it too.
  */
 static int sync_data(struct plan *p)
 {
@@ -186,9 +187,12 @@ static int sync_data(struct plan *p)
 		r = write_runs(p);
 	if (r < 0)
 		return r;
-	pthread_rwlock_rdlock(&inode->lock);
+	pthread_rwlock_wrlock(&inode->lock);
 	if (inode->data_seq > p->seq)
 		p->seq = inode->data_seq;
+	inode->data_seq = p->seq;
+	if (inode->meta_seq < p->seq)
+		inode->meta_seq = p->seq;
 	pthread_rwlock_unlock(&inode->lock);
 	return 0;
 }
@@ -211,40 +215,90 @@ static void give_back(const struct plan *p)
 	pthread_rwlock_unlock(&inode->lock);
 }
 
-static int sync_inode(struct inode *inode, bool datasync)
+/* All but what a commit does, which p->seq tells. */
+static int prepare(struct plan *p, bool datasync)
 {
-	struct fs *fs = inode->fs;
-	struct plan p = {.inode = inode};
+	struct inode *inode = p->inode;
 	bool in_place;
-	int r = 0;
 
 	pthread_rwlock_rdlock(&inode->lock);
-	p.seq = datasync ? inode->data_seq : inode->meta_seq;
+	p->seq = datasync ? inode->data_seq : inode->meta_seq;
 	in_place = inode->dirty_from < inode->dirty_to;
 	pthread_rwlock_unlock(&inode->lock);
-	if (in_place)
-		r = sync_data(&p);
+	return in_place ? sync_data(p) : 0;
+}
+
+/* The rest; after it nothing is owed, or the range is the inode's again. */
+static int finish(struct plan *p, int r)
+{
+	struct fs *fs = p->inode->fs;
+
 	if (r == 0)
-		r = log_commit(fs->log, p.seq);
-	if (r == 0 && p.nr_runs)
+		r = log_commit(fs->log, p->seq);
+	if (r == 0 && p->nr_runs)
 		r = flush_written(fs);
 	if (r < 0)
-		give_back(&p);
-	free(p.runs);
+		give_back(p);
 	return r;
+}
+
+static void lock_sync(struct inode *inode)
+{
+	if (pthread_mutex_trylock(&inode->sync_lock) == 0)
+		return;
+	fs_waits(inode->fs);
+	pthread_mutex_lock(&inode->sync_lock);
 }
 
 int inode_sync(struct inode *inode, bool datasync)
 {
+	struct plan p = {.inode = inode};
 	int r;
 
-	if (pthread_mutex_trylock(&inode->sync_lock) != 0) {
-		fs_waits(inode->fs);
-		pthread_mutex_lock(&inode->sync_lock);
-	}
-	r = sync_inode(inode, datasync);
+	lock_sync(inode);
+	r = finish(&p, prepare(&p, datasync));
 	pthread_mutex_unlock(&inode->sync_lock);
+	free(p.runs);
 	return r;
+}
+
+/*
+ * What is to be written in place, and flushed, is done here.  1: what is left to do is to make the transaction *ret_seq
+ * durable.  If that fails there is nothing to give back: it still has what was to be durable, or it is the end.
+ */
+static int sync_but_commit(struct inode *inode, bool datasync, uint64_t *ret_seq)
+{
+	struct plan p = {.inode = inode};
+	int r;
+
+	lock_sync(inode);
+	r = prepare(&p, datasync);
+	if (r < 0 || p.nr_runs)
+		r = finish(&p, r);
+	else
+		r = 1;
+	pthread_mutex_unlock(&inode->sync_lock);
+	free(p.runs);
+	*ret_seq = p.seq;
+	return r;
+}
+
+/* From here on the inode is not let go: if it was before, that is known. */
+static int get_to_sync(struct fs *fs, uint64_t ino, struct inode **ret_inode)
+{
+	int r = inode_get(fs, ino, ret_inode);
+
+	if (r < 0)
+		return r;
+	r = sync_stray(fs);
+	if (r < 0)
+		inode_put(*ret_inode);
+	return r;
+}
+
+static int sync_read_only(const struct fs *fs)
+{
+	return atomic_load(&fs->shut) ? -EIO : 0;
 }
 
 int fs_fsync(struct fs *fs, uint64_t ino, bool datasync)
@@ -253,14 +307,26 @@ int fs_fsync(struct fs *fs, uint64_t ino, bool datasync)
 	int r;
 
 	if (fs->read_only)
-		return atomic_load(&fs->shut) ? -EIO : 0;
-	r = inode_get(fs, ino, &inode);
+		return sync_read_only(fs);
+	r = get_to_sync(fs, ino, &inode);
 	if (r < 0)
 		return r;
-	/* from here on it is not let go: if it was before, that is known */
-	r = sync_stray(fs);
-	if (r == 0)
-		r = inode_sync(inode, datasync);
+	r = inode_sync(inode, datasync);
 	inode_put(inode);
 	return r;
+}
+
+int fs_fsync_start(struct fs *fs, struct fs_syncing *s)
+{
+	struct inode *inode;
+	int r;
+
+	if (fs->read_only)
+		return sync_read_only(fs);
+	r = get_to_sync(fs, s->ino, &inode);
+	if (r < 0)
+		return r;
+	r = sync_but_commit(inode, s->datasync, &s->seq);
+	inode_put(inode);
+	return r == 1 ? log_commit_start(fs->log, s) : r;
 }

@@ -267,9 +267,34 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 		fuse_reply_err(req, ENOSYS);
 }
 
+struct syncing {
+	struct fs_syncing head;
+	fuse_req_t req;
+};
+
+static void sync_done(struct fs_syncing *head, int r)
+{
+	struct syncing *s = (struct syncing *)head;
+
+	reply(s->req, r);
+	free(s);
+}
+
 static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
-	reply(req, fs_fsync(fs_of(req), ino, datasync != 0));
+	struct fs *fs = fs_of(req);
+	struct syncing *s = malloc(sizeof(*s));
+	int r;
+
+	if (!s) {
+		reply(req, fs_fsync(fs, ino, datasync != 0));
+		return;
+	}
+	s->head = (struct fs_syncing){.ino = ino, .datasync = datasync != 0, .done = sync_done};
+	s->req = req;
+	r = fs_fsync_start(fs, &s->head);
+	if (r != -EINPROGRESS)
+		sync_done(&s->head, r);
 }
 
 /* A listing in the making: the reply's buffer, filled until an entry does not fit. */

@@ -13,7 +13,7 @@
 
 #define HELD_BYTES (64u * 1024)
 
-/* After a request that came during a sync so many syncs do not wait for another one. */
+/* After a request that came during a durable write so many more give the lead away at once. */
 #define CROWDED 16
 
 /* What this thread leads; requests since it took that. */
@@ -151,15 +151,6 @@ void lead_give(void)
 	held_submit(&h);
 }
 
-void lead_sync(struct lead *l)
-{
-	if (atomic_load(&l->crowded) <= 0)
-		return;
-	/* of two at once both may count */
-	atomic_fetch_sub(&l->crowded, 1);
-	lead_give();
-}
-
 struct lead_engine {
 	struct bufio_engine head;
 	struct bufio_engine *inner;
@@ -195,11 +186,27 @@ static void asked(struct bufio_watch *w)
 	lead_give();
 }
 
+/* Is there perhaps but one program, which asks for nothing until it is answered? */
+static bool seems_alone(struct lead *l)
+{
+	bool alone;
+
+	pthread_mutex_lock(&l->lock);
+	alone = l->nr_readers == 1;
+	pthread_mutex_unlock(&l->lock);
+	if (!alone || atomic_load(&l->crowded) <= 0)
+		return alone;
+	/* of two at once both may count */
+	atomic_fetch_sub(&l->crowded, 1);
+	return false;
+}
+
 static int transfer(struct bufio_engine *e, struct bufio_io *io)
 {
 	struct bufio_watch w = {.readable = asked};
 
-	if (led && inner_of(e)->ops->transfer_watching && (io->flags & BUFIO_IO_DURABLE)) {
+	if (led && inner_of(e)->ops->transfer_watching && (io->flags & BUFIO_IO_DURABLE) &&
+	    seems_alone(led)) {
 		w.fd = led->fd;
 		return inner_of(e)->ops->transfer_watching(inner_of(e), io, &w);
 	}

@@ -10,7 +10,8 @@
  *
  * A program that syncs asks for nothing else until it is answered, and to wake another thread for each sync
  * would be in vain if there is but this one program.  So who writes durably keeps the lead and watches for requests
- * meanwhile; if one comes it gives the lead away, and for many syncs from then on before they begin.
+ * meanwhile; if one comes it gives the lead away, and for many such writes from then on before they begin.  Where another
+ * one reads beside it there is nothing to watch for.
  *
  * Who comes back from waiting reads beside the leader for a while: if the next request must wait too, as with a
  * program that syncs all the time, the other one is there already and need not be woken.
@@ -36,7 +37,7 @@ struct lead {
 	unsigned nr_held;		       /* lock */
 	struct bufio_engine *held_for;	       /* lock; where they go */
 	int fd;				       /* where requests come from */
-	atomic_int crowded;		       /* so many syncs more do not keep the lead */
+	atomic_int crowded; /* so many durable writes more do not keep the lead */
 };
 
 /* Requests are read from fd. */
@@ -51,9 +52,6 @@ void lead_give(void);
 
 bool lead_holds(struct lead *l);
 void lead_submit(struct lead *l); /* what is held; the caller has the lead */
-
-/* Before a sync: let another thread receive, unless the caller seems to be the only one and is to keep the lead. */
-void lead_sync(struct lead *l);
 
 /*
  * An engine that passes all on to inner, which it owns from then on, and gives the lead away before what takes a

@@ -155,9 +155,7 @@ static void serve(struct loop *l, const struct fuse_buf *buf)
 
 	if (in->opcode != FUSE_READ)
 		lead_submit(&l->lead);
-	if (in->opcode == FUSE_FSYNC || in->opcode == FUSE_FSYNCDIR)
-		lead_sync(&l->lead);
-	else if (should_give_lead(l, in->opcode))
+	if (should_give_lead(l, in->opcode))
 		lead_give();
 	if (in->opcode == FUSE_DESTROY) {
 		end_fs(l);

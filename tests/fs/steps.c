@@ -2,6 +2,7 @@
 /* See steps.h. */
 #include "steps.h"
 #include "lend.h"
+#include "told.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -233,7 +234,7 @@ int do_fsync(struct fs *fs, const char *path, bool datasync)
 
 	if (!ino)
 		return r;
-	r = fs_fsync(fs, ino, datasync);
+	r = told_fsync(fs, ino, datasync);
 	fs_forget(fs, ino, 1);
 	return r;
 }

@@ -4,6 +4,7 @@
  * order.  Also for ThreadSanitizer.
  */
 #include "image.h"
+#include "told.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -246,6 +247,7 @@ static void step_look(struct worker *w)
 		break;
 	case 2:
 		expect(w, "fsync", fs_fsync(i.fs, draw_ino(w), draw(w, 2)));
+		expect(w, "fsync", told_fsync(i.fs, draw_ino(w), draw(w, 2)));
 		break;
 	case 3:
 	case 4:

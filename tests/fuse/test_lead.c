@@ -134,8 +134,16 @@ static int watched_transfer(struct bufio_engine *e, struct bufio_io *io, struct 
 	return 0;
 }
 
+static unsigned nr_others; /* that read */
+
+static int unwatched_transfer(struct bufio_engine *e, struct bufio_io *io)
+{
+	ck_assert_uint_eq(lead.nr_readers, nr_others);
+	return 0;
+}
+
 static const struct bufio_engine_ops watching_ops = {
-	.transfer = slow_transfer,
+	.transfer = unwatched_transfer,
 	.transfer_watching = watched_transfer,
 	.destroy = nothing,
 };
@@ -157,7 +165,6 @@ START_TEST(who_syncs_alone_keeps_the_lead)
 	ck_assert_int_eq(lead_engine_create(&watching, &e), 0);
 	lead_take(&lead);
 	for (unsigned i = 0; i < 3; i++) {
-		lead_sync(&lead);
 		write_durably(e);
 		ck_assert_uint_eq(lead.nr_readers, 1);
 	}
@@ -169,7 +176,7 @@ START_TEST(who_syncs_alone_keeps_the_lead)
 }
 END_TEST
 
-/* ... at once, and for a while before each sync. */
+/* ... at once, and for a while before each durable write. */
 START_TEST(who_is_asked_for_something_during_a_sync_lets_another_receive)
 {
 	struct bufio_engine watching = {.ops = &watching_ops}, *e;
@@ -185,18 +192,52 @@ START_TEST(who_is_asked_for_something_during_a_sync_lets_another_receive)
 	ck_assert_uint_eq(lead.nr_readers, 0);
 	for (;; nr_given++) {
 		lead_take(&lead);
-		lead_sync(&lead);
+		write_durably(e);
 		if (lead.nr_readers)
 			break;
 	}
 	ck_assert_uint_ge(nr_given, 1);
-	write_durably(e);
-	ck_assert_uint_eq(lead.nr_readers, 1);
 	lead_give();
 	bufio_engine_destroy(e);
 	lead_finish(&lead);
 	close(ends[0]);
 	close(ends[1]);
+}
+END_TEST
+
+static sem_t other_may_go;
+
+static void *reading_main(void *context)
+{
+	lead_take(&lead);
+	sem_post(&led_by_other);
+	sem_wait(&other_may_go);
+	lead_give();
+	return NULL;
+}
+
+START_TEST(beside_another_reader_there_is_nothing_to_watch_for)
+{
+	struct bufio_engine watching = {.ops = &watching_ops}, *e;
+	pthread_t other;
+
+	lead_init(&lead, -1);
+	sem_init(&led_by_other, 0, 0);
+	sem_init(&other_may_go, 0, 0);
+	ck_assert_int_eq(lead_engine_create(&watching, &e), 0);
+	ck_assert_int_eq(pthread_create(&other, NULL, reading_main, NULL), 0);
+	sem_wait(&led_by_other);
+	lead_take(&lead);
+	ck_assert_uint_eq(lead.nr_readers, 2);
+	nr_others = 1;
+	write_durably(e);
+	ck_assert_uint_eq(lead.nr_readers, 1);
+	sem_post(&other_may_go);
+	pthread_join(other, NULL);
+	bufio_engine_destroy(e);
+	sem_destroy(&other_may_go);
+	sem_destroy(&led_by_other);
+	lead_finish(&lead);
 }
 END_TEST
 
@@ -439,6 +480,7 @@ int main(void)
 	tcase_add_test(tc, who_does_not_wait_for_what_it_submits_keeps_the_lead);
 	tcase_add_test(tc, who_syncs_alone_keeps_the_lead);
 	tcase_add_test(tc, who_is_asked_for_something_during_a_sync_lets_another_receive);
+	tcase_add_test(tc, beside_another_reader_there_is_nothing_to_watch_for);
 	tcase_add_test(tc, the_engine_looks_like_what_it_wraps);
 	tcase_add_test(tc, at_most_two_threads_receive_while_they_wait_now_and_then);
 	tcase_add_test(tc, one_thread_receives_while_nobody_waits);
