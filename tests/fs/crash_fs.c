@@ -497,6 +497,7 @@ static void cut_everywhere(struct world *w)
 	if (w->nr_random)
 		o.nr_random = w->nr_random;
 	crash_create(w->record, w->base, &o, &c);
+	w->base = NULL; /* the crash's now */
 	seen_init(&w->seen, w->record);
 	while (crash_next_point(c)) {
 		/* what may be found at a mark depends on the steps up to the next one */
@@ -512,6 +513,7 @@ static uint64_t nr_states, nr_worlds;
 
 void world_free(struct world *w)
 {
+	bufio_engine_destroy(w->base);
 	bufio_engine_destroy(w->record);
 	for (unsigned k = 0; k <= w->nr_steps && !w->like; k++)
 		snapshot_free(w->steps[k]);

@@ -139,6 +139,7 @@ static unsigned cut(check_files *check)
 	o.nr_random = 1;
 	o.most_exhaustive = 2;
 	crash_create(w.record, w.base, &o, &c);
+	w.base = NULL; /* the crash's now */
 	while (crash_next_point(c)) {
 		while (crash_next_image(c)) {
 			check_cut(crash_image(c), crash_mark(c), check);
