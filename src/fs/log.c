@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* Buffers that an operation joins, but for strange ones: a transaction may outgrow max_joined by those. */
 #define OP_BUFFERS 24u
@@ -15,6 +16,14 @@ void log_abort(struct log *l, int r)
 {
 	super_report(l->fs, &(struct fs_error){.error = r, .function = "log", .line = __LINE__},
 		     FS_FATAL);
+}
+
+uint64_t log_now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
 void log_freeze(struct log *l)

@@ -179,8 +179,6 @@ void transaction_finish(struct transaction *t, size_t block_bytes);
 int checkpoint_busy(struct log *l);
 int commit_busy(struct log *l);
 
-/* log_callers.c, as a transaction is closed: those who came for it are served by what is written now. */
-void log_callers_closed(struct log *l);
 uint64_t log_now_ns(void);
 
 /* Write the log's first block, durably. */

@@ -23,23 +23,6 @@
 /* So many commits in a row wait for nobody, at most. */
 #define MOST_OFF 63u
 
-uint64_t log_now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * NSEC + (uint64_t)t.tv_nsec;
-}
-
-void log_callers_closed(struct log *l)
-{
-	pthread_mutex_lock(&l->lock);
-	l->closed_seq = l->closed.seq;
-	l->nr_served += l->nr_next;
-	l->nr_next = 0;
-	pthread_mutex_unlock(&l->lock);
-}
-
 static void count_caller_locked(struct log *l, uint64_t seq)
 {
 	if (seq <= l->closed_seq) {

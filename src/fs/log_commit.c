@@ -202,13 +202,23 @@ static int make(struct log *l, struct making *m)
 	return 0;
 }
 
+/* Those who came for it are served by what is written now. */
+static void callers_closed(struct log *l)
+{
+	pthread_mutex_lock(&l->lock);
+	l->closed_seq = l->closed.seq;
+	l->nr_served += l->nr_next;
+	l->nr_next = 0;
+	pthread_mutex_unlock(&l->lock);
+}
+
 /* The open transaction becomes the closed one.  Who comes for the next one, which can be asked for from then on, finds it closed. */
 static void close_open(struct log *l, bool data_home)
 {
 	pthread_mutex_lock(&l->join_lock);
 	l->closed = l->open;
 	l->open = (struct transaction){.seq = l->closed.seq + 1};
-	log_callers_closed(l);
+	callers_closed(l);
 	pthread_mutex_unlock(&l->join_lock);
 	atomic_store(&l->data_unwritten, data_home);
 }
